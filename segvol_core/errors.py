@@ -1,0 +1,25 @@
+"""Errors and warnings whose text is a sentence for the person at the screen."""
+
+
+class SegVolError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class VolumeError(SegVolError):
+    """A file or an array that cannot be read as a volume."""
+
+
+class PromptError(SegVolError):
+    """A point, a box or a text that cannot be used on this volume."""
+
+
+class OrganError(SegVolError):
+    """An organ name that the vocabulary does not know."""
+
+
+class WeightsError(SegVolError):
+    """Weights that are missing, damaged, or of another model."""
+
+
+class SegVolWarning(UserWarning):
+    """Something the user should know, though there is a result."""

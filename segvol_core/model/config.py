@@ -1,0 +1,104 @@
+"""Sizes of a SegVol network: the published model is one configuration, the starter another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Size3 = tuple[int, int, int]
+"""A size in voxels or tokens in the order (z, y, x), which the paper writes (D, H, W)."""
+
+PromptCoordinates = Literal["published", "aligned"]
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of the text encoder; the defaults are CLIP ViT-B/32's text transformer."""
+
+    width: int = 512
+    depth: int = 12
+    heads: int = 8
+    mlp_width: int = 2048
+    positions: int = 77
+    vocabulary: int = 49408
+
+
+@dataclass(frozen=True)
+class SegVolConfig:
+    """Sizes of a SegVol network; the defaults are the published model's.
+
+    Parameters
+    ----------
+    window
+        Voxels (z, y, x) that the network sees at once.
+    patch
+        Voxels (z, y, x) of one token; divides ``window``.
+    width, depth, heads, mlp_width
+        Image encoder; ``width`` is also the width of prompts and of the mask decoder.
+    decoder_depth, decoder_heads, decoder_mlp_width
+        Two-way transformer of the mask decoder.
+    prompt_coordinates
+        ``"published"`` keeps the axis mix-up that the released weights were trained with (see
+        ``positional_encoding.py``), ``"aligned"`` encodes points and tokens alike.
+    spacing_mm
+        Voxel size (z, y, x) to which a volume is resampled first, or None to work on the volume's
+        own voxels, as the paper does.
+    """
+
+    window: Size3 = (32, 256, 256)
+    patch: Size3 = (4, 16, 16)
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 3072
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_width: int = 2048
+    text: TextConfig = field(default_factory=TextConfig)
+    prompt_coordinates: PromptCoordinates = "published"
+    spacing_mm: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if any(w % p for w, p in zip(self.window, self.patch, strict=True)):
+            raise ValueError(f"window {self.window} is not a multiple of patch {self.patch}")
+        if self.width % self.heads or self.width % (2 * self.decoder_heads) or self.width % 8:
+            raise ValueError(f"width {self.width} does not fit the numbers of heads")
+        if self.text.width % self.text.heads:
+            raise ValueError(f"text width {self.text.width} does not fit its number of heads")
+
+    @property
+    def grid(self) -> Size3:
+        """Tokens of a window (z, y, x)."""
+        z, y, x = (w // p for w, p in zip(self.window, self.patch, strict=True))
+        return z, y, x
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of a window."""
+        z, y, x = self.grid
+        return z * y * x
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SegVolConfig:
+        """Inverse of :meth:`to_dict`; a field that is absent takes its default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For unknown fields and sizes that do not fit each other.
+        """
+        fields = dict(values)
+        for name in ("window", "patch", "spacing_mm"):
+            if fields.get(name) is not None:
+                fields[name] = tuple(fields[name])
+        if "text" in fields:
+            fields["text"] = TextConfig(**fields["text"])
+        return cls(**fields)
+
+
+PUBLISHED = SegVolConfig()
+"""The model of the paper (BAAI/SegVol): 180.9 M parameters."""
