@@ -1,0 +1,1 @@
+"""The network of the paper, one module per part of its figure 2."""

@@ -1,0 +1,83 @@
+"""The whole network: image, prompts and text to a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segvol_core.model.config import PUBLISHED, SegVolConfig
+from segvol_core.model.image_encoder import ImageEncoder
+from segvol_core.model.mask_decoder import MaskDecoder
+from segvol_core.model.prompt_encoder import PromptEncoder
+from segvol_core.model.text_encoder import TextEncoder
+
+
+class SegVol(nn.Module):
+    """Promptable 3-D segmentation network (Du et al., NeurIPS 2024).
+
+    Encoding an image is the expensive part and does not depend on the prompt, so it is a step of
+    its own: ``model.decode(model.image_encoder(window), …)``. State-dict keys are the published
+    ones without their prefix.
+    """
+
+    def __init__(self, config: SegVolConfig = PUBLISHED) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(config)
+        self.mask_decoder = MaskDecoder(config)
+        self.prompt_encoder = PromptEncoder(config)
+        self.text_encoder = TextEncoder(config)
+
+    def decode(
+        self,
+        image_embedding: Tensor,
+        *,
+        points: tuple[Tensor, Tensor] | None = None,
+        boxes: Tensor | None = None,
+        text_embedding: Tensor | None = None,
+    ) -> Tensor:
+        """Low-resolution logits of each prompt on embedded windows.
+
+        Parameters
+        ----------
+        image_embedding
+            (1 or batch, width, d, h, w), from ``image_encoder``.
+        points, boxes, text_embedding
+            As in :meth:`PromptEncoder.forward`, in any combination.
+
+        Returns
+        -------
+        Tensor
+            (batch, 1, 4 d, 4 h, 4 w).
+        """
+        sparse, dense = self.prompt_encoder(points, boxes, text_embedding)
+        positions = self.prompt_encoder.dense_positions()
+        logits: Tensor = self.mask_decoder(
+            image_embedding, positions, sparse, dense, text_embedding
+        )
+        return logits
+
+    def upscale(self, low_resolution_logits: Tensor) -> Tensor:
+        """Logits at every voxel of the window: (batch, 1, D, H, W)."""
+        return F.interpolate(
+            low_resolution_logits, size=self.config.window, mode="trilinear", align_corners=False
+        )
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        points: tuple[Tensor, Tensor] | None = None,
+        boxes: Tensor | None = None,
+        text: Sequence[str] | None = None,
+    ) -> Tensor:
+        """Logits (batch, 1, D, H, W) of one prompt per window (batch, 1, D, H, W)."""
+        low = self.decode(
+            self.image_encoder(image),
+            points=points,
+            boxes=boxes,
+            text_embedding=None if text is None else self.text_encoder(text),
+        )
+        return self.upscale(low)
