@@ -14,7 +14,11 @@ class PromptError(SegVolError):
 
 
 class OrganError(SegVolError):
-    """An organ name that the vocabulary does not know."""
+    """An organ name that the vocabulary does not know; `suggestions` are names that it does."""
+
+    def __init__(self, message: str, suggestions: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.suggestions = suggestions
 
 
 class WeightsError(SegVolError):
