@@ -21,8 +21,6 @@ from segvol_core.model.config import SegVolConfig, Size3
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.05, 99.95
 """Percentiles of the foreground to which a volume is clipped (published code)."""
 
-_FAR_BELOW_ZERO = -1e4
-
 
 @dataclass(frozen=True)
 class PreparedVolume:
@@ -47,7 +45,7 @@ class PreparedVolume:
     def image_index(self, canonical_index: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Continuous index in ``image`` of canonical voxel indices (…, 3)."""
         index = np.asarray(canonical_index, dtype=np.float64)
-        return (index + 0.5) * np.array(self.scale) - 0.5 + np.array(self.offset)
+        return np.asarray((index + 0.5) * np.array(self.scale) - 0.5 + np.array(self.offset))
 
     def restore(self, logits: Tensor) -> npt.NDArray[np.bool_]:
         """Mask on the canonical volume, of shape ``shape``, where logits on ``image`` exceed 0.
@@ -59,19 +57,19 @@ class PreparedVolume:
         foreground = bounding_box(logits > 0)
         if foreground is None:
             return mask
-        # A mask can reach less than one voxel of the image beyond its last positive voxel.
-        target: list[slice] = []
-        region = logits
-        for axis, (low, high) in enumerate(zip(*foreground, strict=True)):
-            scale, offset, size = self.scale[axis], self.offset[axis], self.shape[axis]
-            first = max(0, int(np.floor((low - 1 - offset + 0.5) / scale - 0.5)))
-            last = min(size - 1, int(np.ceil((high + 1 - offset + 0.5) / scale - 0.5)))
-            if last < first:
-                return mask
-            target.append(slice(first, last + 1))
-            positions = (np.arange(first, last + 1) + 0.5) * scale - 0.5 + offset
-            region = _interpolate_axis(region, axis, positions)
-        mask[tuple(target)] = (region > 0).cpu().numpy()
+        axes = [
+            _interpolation(found, logits.shape[axis], size, self.scale[axis], self.offset[axis])
+            for axis, (*found, size) in enumerate(zip(*foreground, self.shape, strict=True))
+        ]
+        (z, in_z), (y, in_y), (x, in_x) = ((axis.target, axis.source) for axis in axes)
+        region = logits[in_z, in_y, in_x]
+        if all(scale == 1 for scale in self.scale):
+            mask[z, y, x] = (region > 0).numpy()
+            return mask
+        slices = torch.tensordot(axes[0].weights, region, dims=1)
+        for index, plane in zip(range(z.start, z.stop), slices, strict=True):
+            enlarged = axes[1].weights @ plane @ axes[2].weights.T
+            mask[index, y, x] = (enlarged > 0).numpy()
         return mask
 
 
@@ -191,21 +189,38 @@ def _resampled_shape(
     )
 
 
-def _interpolate_axis(values: Tensor, axis: int, positions: npt.NDArray[np.float64]) -> Tensor:
-    """Values at continuous positions of one axis; beyond the image nothing is foreground."""
-    size = values.shape[axis]
-    below = np.floor(positions)
-    weight = torch.from_numpy((positions - below).astype(np.float32)).to(values.device)
-    index = torch.from_numpy(below.astype(np.int64)).to(values.device)
-    if bool((positions == below).all()) and below[0] >= 0 and below[-1] < size:
-        return values.index_select(axis, index)
-    view = [1, 1, 1]
-    view[axis] = -1
-    first = values.index_select(axis, index.clamp(0, size - 1))
-    second = values.index_select(axis, (index + 1).clamp(0, size - 1))
-    mixed = torch.lerp(first, second, weight.view(view))
-    outside = torch.from_numpy((positions < -0.5) | (positions > size - 0.5)).to(values.device)
-    return mixed.masked_fill(outside.view(view), _FAR_BELOW_ZERO)
+@dataclass(frozen=True)
+class _AxisInterpolation:
+    """Which voxels of the image (source) make which of the volume (target) along one axis.
+
+    ``weights`` is the matrix (target, source) of linear interpolation: dense, because a product of
+    small matrices is faster than gathering.
+    """
+
+    target: slice
+    source: slice
+    weights: Tensor
+
+
+def _interpolation(
+    found: list[int], image_size: int, size: int, scale: float, offset: float
+) -> _AxisInterpolation:
+    """Interpolation from the first to the last voxel found, and one more on each side."""
+    low, high = max(0, found[0] - 1), min(image_size - 1, found[1] + 1)
+    positions = (np.arange(size) + 0.5) * scale - 0.5 + offset
+    # A voxel belongs to the image while its centre lies within the image's outer voxels.
+    reach_low = max(low, -0.5) if low else -0.5
+    reach_high = high if high < image_size - 1 else image_size - 0.5
+    reached = np.flatnonzero((positions >= reach_low) & (positions <= reach_high))
+    if reached.size == 0:
+        return _AxisInterpolation(slice(0, 0), slice(low, low), torch.zeros(0, 0))
+    inner = positions[reached].clip(low, high) - low
+    weights = np.maximum(0, 1 - np.abs(inner[:, None] - np.arange(high - low + 1)[None]))
+    return _AxisInterpolation(
+        slice(int(reached[0]), int(reached[-1]) + 1),
+        slice(low, high + 1),
+        torch.from_numpy(weights.astype(np.float32)),
+    )
 
 
 def _size3(values: torch.Size | list[int]) -> Size3:

@@ -22,7 +22,9 @@ def test_preprocessing_equals_the_published_code() -> None:
     prepared = prepare(volume_zyx, (1.0, 1.0, 1.0), SegVolConfig(window=WINDOW))
     np.testing.assert_allclose(prepared.image.numpy(), figures["image_zyx"], atol=2e-6)
     zoomed = zoom_out(prepared.image, WINDOW)
-    np.testing.assert_allclose(zoomed.numpy().squeeze(), figures["zoom_out_image"].squeeze(), atol=2e-6)
+    np.testing.assert_allclose(
+        zoomed.numpy().squeeze(), figures["zoom_out_image"].squeeze(), atol=2e-6
+    )
 
 
 def blob(shape: tuple[int, int, int]) -> np.ndarray:

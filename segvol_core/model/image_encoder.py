@@ -42,8 +42,9 @@ class ImageEncoder(nn.Module):
         tokens = self.patch_embedding(image)
         for block in self.blocks:
             tokens = block(tokens)
-        tokens = self.norm(tokens)
-        return tokens.transpose(1, 2).unflatten(2, self._grid)
+        normalised: Tensor = self.norm(tokens)
+        batch, _, width = normalised.shape
+        return normalised.transpose(1, 2).reshape(batch, width, *self._grid)
 
 
 class PatchEmbedding(nn.Module):

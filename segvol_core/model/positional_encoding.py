@@ -45,9 +45,7 @@ class PositionalEncoding(nn.Module):
         """Encoding of voxel indices (…, 3) in the order (d, h, w): (…, width)."""
         depth, height, width = self._window
         sides = (depth, height, width) if self._aligned else (height, depth, width)
-        coordinates = (voxels + 0.5) / torch.tensor(
-            sides, dtype=voxels.dtype, device=voxels.device
-        )
+        coordinates = (voxels + 0.5) / torch.tensor(sides, dtype=voxels.dtype, device=voxels.device)
         return self._encode(coordinates)
 
     def _encode(self, coordinates: Tensor) -> Tensor:

@@ -82,11 +82,14 @@ class PromptEncoder(nn.Module):
         labels = labels.unsqueeze(-1)
         tokens = self.pe_layer.of_voxels(voxels)
         tokens = torch.where(labels == IGNORE, self.not_a_point_embed.weight, tokens)
-        negative, positive = self.point_embeddings[0].weight, self.point_embeddings[1].weight
-        tokens = torch.where(labels == NEGATIVE, tokens + negative, tokens)
-        return torch.where(labels == POSITIVE, tokens + positive, tokens)
+        tokens = torch.where(labels == NEGATIVE, tokens + self._kind(0), tokens)
+        return torch.where(labels == POSITIVE, tokens + self._kind(1), tokens)
 
     def _encode_boxes(self, boxes: Tensor) -> Tensor:
         corners = self.pe_layer.of_voxels(boxes.reshape(-1, 2, 3))
-        kinds = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
-        return corners + kinds
+        return corners + torch.cat([self._kind(2), self._kind(3)])
+
+    def _kind(self, index: int) -> Tensor:
+        """What a point is, of ``point_embeddings``: (1, width)."""
+        weight: Tensor = self.point_embeddings[index].get_parameter("weight")
+        return weight

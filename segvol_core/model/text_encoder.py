@@ -58,18 +58,27 @@ class TextTransformer(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.embeddings = TokenEmbeddings(config)
-        self.encoder = nn.ModuleDict(
-            {"layers": nn.ModuleList(TextBlock(config) for _ in range(config.depth))}
-        )
+        self.encoder = TextBlocks(config)
         self.final_layer_norm = nn.LayerNorm(config.width)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(batch, tokens) ids to (batch, tokens, width)."""
-        hidden = self.embeddings(ids)
-        for layer in self.encoder["layers"]:  # type: ignore[union-attr]
-            hidden = layer(hidden)
+        hidden = self.encoder(self.embeddings(ids))
         normalised: Tensor = self.final_layer_norm(hidden)
         return normalised
+
+
+class TextBlocks(nn.Module):
+    """The transformer's blocks, one after the other."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TextBlock(config) for _ in range(config.depth))
+
+    def forward(self, hidden: Tensor) -> Tensor:  # noqa: D102
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden
 
 
 class TokenEmbeddings(nn.Module):

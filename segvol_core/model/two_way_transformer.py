@@ -10,7 +10,7 @@ from segvol_core.model.linear import TokenLinear
 
 
 class TwoWayTransformer(nn.Module):
-    """Decoder of the mask decoder, as in SAM (Kirillov et al. 2023, appendix A), over 3-D tokens."""
+    """Transformer of SAM's mask decoder (Kirillov et al. 2023, appendix A), over 3-D tokens."""
 
     def __init__(self, config: SegVolConfig) -> None:
         super().__init__()

@@ -1,0 +1,233 @@
+"""Zoom-out-zoom-in (paper, section 3.4): prompts on a prepared image to logits on that image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from segvol_core import zoom
+from segvol_core.embeddings import WindowEncoder
+from segvol_core.model.config import Size3
+from segvol_core.model.segvol import SegVol
+from segvol_core.preprocessing import bounding_box, zoom_out
+from segvol_core.zoom import ImagePrompt, Placement, Region, Window
+
+
+class Stage(Enum):
+    """What a step of the inference brings."""
+
+    COARSE = "coarse"
+    PROGRESS = "progress"
+    FINAL = "final"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of :meth:`ZoomOutZoomIn.run`.
+
+    Attributes
+    ----------
+    stage
+        Coarse and final steps carry logits, progress does not.
+    index
+        Which of the prompts; 0 for progress, which is common to all.
+    fraction
+        Part of the windows that are done, 0 to 1.
+    logits
+        (D, H, W) on the prepared image.
+    found
+        False when zoom-out found nothing, so that there was nothing to zoom in on.
+    """
+
+    stage: Stage
+    index: int
+    fraction: float
+    logits: Tensor | None = None
+    found: bool = True
+
+
+@dataclass
+class _Focus:
+    """What one prompt needs of zoom-in, and what has come of it so far."""
+
+    coarse: Tensor
+    text_embedding: Tensor | None
+    region: Region | None
+    prompts: dict[Window, _WindowPrompt]
+    low_resolution: dict[Window, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _WindowPrompt:
+    points: tuple[Tensor, Tensor] | None
+    box: Tensor | None
+
+
+class ZoomOutZoomIn:
+    """The procedure on one image.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    image
+        Prepared image (D, H, W).
+    encoder
+        Embeddings of the image's windows.
+    placement
+        ``"lattice"`` or ``"published"`` windows.
+    """
+
+    def __init__(
+        self, model: SegVol, image: Tensor, encoder: WindowEncoder, placement: Placement
+    ) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._placement = placement
+        self._window: Size3 = model.config.window
+        self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
+        self._zoomed_out = zoom_out(image, self._window)
+        self._overview: Tensor | None = None
+        self._text_embeddings: dict[str, Tensor] = {}
+
+    def all_windows(self) -> list[Window]:
+        """Every lattice window of the image, for encoding ahead."""
+        return zoom.lattice_windows(self._shape, self._window)
+
+    def run(self, prompts: Sequence[ImagePrompt]) -> Iterator[Step]:
+        """Coarse logits of each prompt, progress over all windows, final logits of each prompt.
+
+        Each window is encoded at most once for all prompts. Stopping the iteration cancels; what
+        has been encoded is kept. Prompts are decoded one by one, so that a mask does not depend on
+        its company.
+        """
+        focuses: list[_Focus] = []
+        for index, prompt in enumerate(prompts):
+            focus, logits = self._look(prompt)
+            focuses.append(focus)
+            yield Step(Stage.COARSE, index, 0.0, logits, focus.region is not None)
+            del logits
+
+        windows = sorted(
+            {window for focus in focuses for window in focus.prompts},
+            key=lambda window: (window.extent.low, window.content.low, window.content.high),
+        )
+        waiting = set(range(len(focuses)))
+        for done, (window, embedding) in enumerate(self._encoder.embed(windows)):
+            for focus in focuses:
+                if window in focus.prompts:
+                    focus.low_resolution[window] = self._decode(
+                        embedding, focus.prompts[window], focus.text_embedding
+                    )
+            fraction = (done + 1) / len(windows)
+            yield Step(Stage.PROGRESS, 0, fraction)
+            for index in sorted(waiting):
+                if len(focuses[index].low_resolution) == len(focuses[index].prompts):
+                    waiting.remove(index)
+                    yield self._finish(index, focuses[index], fraction)
+        for index in sorted(waiting):
+            yield self._finish(index, focuses[index], 1.0)
+
+    # -- Zoom-out --------------------------------------------------------------------------------
+
+    def _look(self, prompt: ImagePrompt) -> tuple[_Focus, Tensor]:
+        """Coarse mask of a prompt, and where to zoom in for it."""
+        vector = self._embed_text(prompt.text)
+        box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
+        points = None
+        if len(prompt.points):
+            points = zoom.zoom_out_points(prompt, self._shape, self._window)
+        if self._overview is None:
+            self._overview = self._encoder.embed_image(self._zoomed_out)
+        low = self._decode(self._overview, _WindowPrompt(points, box), vector)
+        coarse = self._upscale(low)
+        logits = zoom.expand_zoomed_out(coarse, self._shape)
+
+        foreground = logits > 0
+        if self._placement == "lattice":
+            self._add_what_the_user_said(foreground, prompt)
+        region = zoom.region_of_interest(foreground, self._window)
+        windows = [] if region is None else self._windows(region, foreground)
+        requests = {
+            window: self._window_prompt(prompt, window, foreground, only=len(windows) == 1)
+            for window in windows
+        }
+        return _Focus(coarse, vector, region, requests), logits
+
+    def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
+        """Zoom in on every positive click, and on a box in which nothing was found."""
+        if prompt.box is not None and not foreground.any():
+            foreground[tuple(slice(a, b + 1) for a, b in zip(*prompt.box, strict=True))] = True
+        for z, y, x in prompt.positive.tolist():
+            foreground[z, y, x] = True
+
+    def _windows(self, region: Region, foreground: Tensor) -> list[Window]:
+        if self._placement == "published":
+            return zoom.published_windows(region, self._window)
+        found = bounding_box(foreground)
+        if found is None:
+            return []
+        low, last = found
+        tight = Region(low, (last[0] + 1, last[1] + 1, last[2] + 1))
+        return zoom.lattice_cover(tight, self._shape, self._window)
+
+    def _window_prompt(
+        self, prompt: ImagePrompt, window: Window, foreground: Tensor, *, only: bool
+    ) -> _WindowPrompt:
+        if not len(prompt.points) and prompt.box is None:
+            return _WindowPrompt(None, None)
+        box = zoom.box_in_window(prompt, window, foreground, only_window=only)
+        points = None
+        if len(prompt.points):
+            points = zoom.points_in_window(prompt, window, self._shape, self._window)
+        return _WindowPrompt(points, box)
+
+    # -- Zoom-in ---------------------------------------------------------------------------------
+
+    def _finish(self, index: int, focus: _Focus, fraction: float) -> Step:
+        """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
+        logits = zoom.expand_zoomed_out(focus.coarse, self._shape)
+        if focus.region is not None:
+            region = focus.region
+            total = torch.zeros(region.size)
+            count = torch.zeros(region.size, dtype=torch.uint8)
+            for window, low in focus.low_resolution.items():
+                part = window.content.clipped_to(region)
+                where = part.relative_to(region.low).slices
+                total[where] += self._upscale(low)[part.relative_to(window.extent.low).slices]
+                count[where] += 1
+            inside = logits[region.slices]
+            torch.where(count > 0, total / count, inside, out=inside)
+        return Step(Stage.FINAL, index, fraction, logits, focus.region is not None)
+
+    # -- Network ---------------------------------------------------------------------------------
+
+    def _embed_text(self, text: str | None) -> Tensor | None:
+        if text is None:
+            return None
+        if text not in self._text_embeddings:
+            with torch.inference_mode():
+                self._text_embeddings[text] = self._model.text_encoder([text])
+        return self._text_embeddings[text].to(self._encoder.device)
+
+    def _decode(
+        self, embedding: Tensor, prompt: _WindowPrompt, text_embedding: Tensor | None
+    ) -> Tensor:
+        device = self._encoder.device
+        points = prompt.points
+        with torch.inference_mode():
+            logits = self._model.decode(
+                embedding.to(device),
+                points=None if points is None else (points[0].to(device), points[1].to(device)),
+                boxes=None if prompt.box is None else prompt.box.to(device),
+                text_embedding=None if text_embedding is None else text_embedding.to(device),
+            )
+        return logits.cpu()
+
+    def _upscale(self, low_resolution: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._model.upscale(low_resolution)[0, 0]
