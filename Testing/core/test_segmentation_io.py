@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from segvol_core.errors import SegVolWarning, VolumeError
 from segvol_core.itk_images import ijk_to_ras_of
+from segvol_core.organs import vocabulary
 from segvol_core.segmentation_io import (
     SUFFIXES,
     Segment,
@@ -123,6 +124,25 @@ def test_names_in_any_language_reach_slicer(tmp_path, name):
     image = SimpleITK.ReadImage(str(path))  # reads NRRD headers with the library Slicer uses
     assert image.GetMetaData("Segment0_Name") == "first"
     assert image.GetMetaData("Segment1_Name") == name
+
+
+def test_every_organ_of_the_vocabulary_reaches_slicer_with_its_codes(tmp_path):
+    mask = apart()[0].mask
+    organs = vocabulary()
+    entries = [None if o.terminology is None else o.terminology.entry() for o in organs]
+    segments = [
+        Segment(organ.name, mask, organ.color, entry)
+        for organ, entry in zip(organs, entries, strict=True)
+    ]
+    path = tmp_path / "ct.seg.nrrd"
+    write_segmentation(path, volume_at(), segments)
+    for organ, entry, found in zip(organs, entries, read_back(path)[0], strict=True):
+        assert found["name"] == organ.name
+        if entry is None:
+            assert "terminology" not in found
+        else:
+            read = slicerio.segmentation.terminology_entry_to_string(found["terminology"])
+            assert read == entry
 
 
 def test_a_segment_without_terminology_has_slicers_colour_for_tissue(tmp_path):
