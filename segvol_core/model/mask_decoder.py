@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
+from segvol_core.model.linear import DoublingConvolution, place_children
 from segvol_core.model.two_way_transformer import TwoWayTransformer
 
 _MASK_TOKENS = 4
@@ -25,11 +26,11 @@ class MaskDecoder(nn.Module):
         self.mask_tokens = nn.Embedding(_MASK_TOKENS, width)
         doubled = [2 * n for n in grid]
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose3d(width, width // 4, kernel_size=2, stride=2),
+            DoublingConvolution(width, width // 4),
             # The published normalisation spans channels and space, with weights of that full shape.
             nn.LayerNorm([width // 4, *doubled]),
             nn.GELU(),
-            nn.ConvTranspose3d(width // 4, width // 8, kernel_size=2, stride=2),
+            DoublingConvolution(width // 4, width // 8),
             nn.GELU(),
         )
         # Masks 1 to 3 and the IoU head belong to the weights but not to inference.
@@ -76,13 +77,27 @@ class MaskDecoder(nn.Module):
 
         tokens, image = self.transformer(image, positions, tokens)
         mask_token = tokens[:, 1]
-        upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, self._grid))
-
         weights = self.output_hypernetworks_mlps[0](mask_token)
         if text_embedding is not None:
             # The similarity of text and voxels is added to the mask; both are linear in the voxels.
             weights = weights + self.txt_align_upscaled_embedding(text_embedding)
-        return torch.einsum("bc,bcdhw->bdhw", weights, upscaled).unsqueeze(1)
+        return self._masks(image, weights)
+
+    def _masks(self, image: Tensor, weights: Tensor) -> Tensor:
+        """Product of the upscaled features and one vector of weights per prompt.
+
+        Written so that the features of the last upscaling, the largest tensor of the decoder, need
+        not be brought into spatial order; only their products are.
+        """
+        double, normalise, gelu, double_again, _ = self.output_upscaling
+        batch, _, width = image.shape
+        features = image.transpose(1, 2).reshape(batch, width, *self._grid)
+        features = gelu(normalise(double(features)))
+        if not isinstance(double_again, DoublingConvolution):
+            raise TypeError("the upscaling ends with a doubling convolution")
+        children = gelu(double_again.children_of(features))
+        products = children.flatten(1, 2) @ weights.unsqueeze(-1)
+        return place_children(products.unflatten(1, (-1, 8)), features.shape[2:])
 
 
 class ReluMLP(nn.Module):
