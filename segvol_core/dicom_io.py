@@ -1,7 +1,6 @@
 """Reading a DICOM series from its folder, with the geometry that its slices state."""
 
 # SimpleITK is not annotated.
-# mypy: allow-untyped-calls
 
 import warnings
 from pathlib import Path

@@ -5,7 +5,6 @@ the unit vectors of the i, j and k axes.
 """
 
 # SimpleITK is not annotated.
-# mypy: allow-untyped-calls
 
 from collections.abc import Iterator
 from contextlib import contextmanager

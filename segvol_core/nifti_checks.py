@@ -5,7 +5,6 @@ two orientations if they differ.
 """
 
 # SimpleITK is not annotated.
-# mypy: allow-untyped-calls
 
 import gzip
 import zlib

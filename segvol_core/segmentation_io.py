@@ -5,7 +5,6 @@ the target and then moved, so that an error leaves whatever was there before.
 """
 
 # SimpleITK and slicerio are not annotated.
-# mypy: allow-untyped-calls
 
 import os
 import re

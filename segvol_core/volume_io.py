@@ -1,7 +1,6 @@
 """Reading a CT: NIfTI, NRRD, MHA/MHD, a DICOM series folder or a DICOM file of many frames."""
 
 # SimpleITK is not annotated.
-# mypy: allow-untyped-calls
 
 import os
 import warnings
