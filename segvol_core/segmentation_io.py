@@ -75,6 +75,25 @@ class Segment:
             raise VolumeError(f"The terminology of {self.name} is not in Slicer's form.")
 
 
+def target_files(
+    path: str | os.PathLike[str], names: Sequence[str], *, split: bool = False
+) -> list[Path]:
+    """Return the files that `write_segmentation` would write for segments of these names.
+
+    Raises
+    ------
+    VolumeError
+        If the suffix is unknown, the folder is missing, or a folder has the name of a file.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    files = [path.with_name(n) for n in _file_names(path, suffix, names)] if split else [path]
+    for file in files:
+        if file.is_dir():
+            raise VolumeError(f"{file} is a folder, not a file.")
+    return files
+
+
 def check_target(path: str | os.PathLike[str], volume: Volume) -> str:
     """Check that a segmentation of this volume can be written there, before it is computed.
 
@@ -87,15 +106,8 @@ def check_target(path: str | os.PathLike[str], volume: Volume) -> str:
     VolumeError
         If the suffix is unknown, the folder is missing, or the format cannot hold the geometry.
     """
-    path = Path(path)
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-    if suffix is None or len(path.name) == len(suffix):
-        raise VolumeError(
-            f"{path.name} is no name for a segmentation: it must end in {', '.join(SUFFIXES)}."
-        )
-    if not path.parent.is_dir():
-        raise VolumeError(f"There is no folder {path.parent}.")
-    _refuse_folder(path)
+    target_files(path, ())
+    suffix = _suffix(Path(path))
     if suffix in (".nii.gz", ".nii") and not _has_right_angles(volume.ijk_to_ras):
         raise VolumeError(
             f"The axes of this volume are not at right angles, which {suffix} cannot hold: write "
@@ -145,12 +157,9 @@ def write_segmentation(
                 f"The mask of {segment.name} has the shape {segment.mask.shape}, "
                 f"the volume {volume.shape_kji}."
             )
-    contents = {path: list(segments)}
-    if split:
-        names = _file_names(path, suffix, segments)
-        contents = {path.with_name(n): [s] for n, s in zip(names, segments, strict=True)}
-    for target in contents:
-        _refuse_folder(target)
+    targets = target_files(path, [segment.name for segment in segments], split=split)
+    groups = [[segment] for segment in segments] if split else [list(segments)]
+    contents = dict(zip(targets, groups, strict=True))
     try:
         with tempfile.TemporaryDirectory(prefix=".segvol-", dir=path.parent) as folder:
             complete = {target: Path(folder) / f"{n}{suffix}" for n, target in enumerate(contents)}
@@ -163,9 +172,15 @@ def write_segmentation(
     return list(contents)
 
 
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise VolumeError(f"{path} is a folder, not a file.")
+def _suffix(path: Path) -> str:
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None or len(path.name) == len(suffix):
+        raise VolumeError(
+            f"{path.name} is no name for a segmentation: it must end in {', '.join(SUFFIXES)}."
+        )
+    if not path.parent.is_dir():
+        raise VolumeError(f"There is no folder {path.parent}.")
+    return suffix
 
 
 def _write_file(
@@ -265,21 +280,21 @@ def _has_right_angles(ijk_to_ras: FloatArray) -> bool:
     return bool(np.abs(directions.T @ directions - np.eye(3)).max() < 1e-3)
 
 
-def _file_names(path: Path, suffix: str, segments: Sequence[Segment]) -> list[str]:
-    """Return a file name per segment, different ones also where case does not count."""
+def _file_names(path: Path, suffix: str, names: Sequence[str]) -> list[str]:
+    """Return a file name per segment name, different ones also where case does not count."""
     stem = path.name[: -len(suffix)]
-    names: list[str] = []
+    file_names: list[str] = []
     taken: set[str] = set()
-    for segment in segments:
+    for name in names:
         # 50 letters of up to 4 bytes leave room within the 255 bytes of a file name.
-        safe = re.sub(r"[^\w.-]+", "_", segment.name).strip("_.")[:50] or "segment"
+        safe = re.sub(r"[^\w.-]+", "_", name).strip("_.")[:50] or "segment"
         candidate, count = safe, 1
         while candidate.casefold() in taken:
             count += 1
             candidate = f"{safe}_{count}"
         taken.add(candidate.casefold())
-        names.append(f"{stem}_{candidate}{suffix}")
-    return names
+        file_names.append(f"{stem}_{candidate}{suffix}")
+    return file_names
 
 
 def _reason(error: Exception) -> str:
