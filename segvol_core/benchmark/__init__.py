@@ -1,0 +1,1 @@
+"""The published procedure and this package's, timed side by side in one run."""
