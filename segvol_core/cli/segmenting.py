@@ -1,0 +1,243 @@
+"""The work of `segvol segment`: read, segment, write, and what came of it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.progress import Progress
+
+from segvol_core import __version__
+from segvol_core.cli.clock import Clock
+from segvol_core.cli.command_group import noted_warnings
+from segvol_core.cli.progress import step
+from segvol_core.cli.prompt_options import SegmentRequest
+from segvol_core.devices import choose_device
+from segvol_core.embeddings import Precision
+from segvol_core.errors import SegVolError, SegVolWarning
+from segvol_core.inference import Stage
+from segvol_core.model.segvol import SegVol
+from segvol_core.prompts import Prompts
+from segvol_core.segmentation_io import Segment, check_target, target_files, write_segmentation
+from segvol_core.session import NOTHING_FOUND, Session
+from segvol_core.volume import Volume
+from segvol_core.volume_io import read_volume
+from segvol_core.weights import load_model
+from segvol_core.weights_folder import weights_path
+from segvol_core.zoom import Placement
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `segvol segment` is asked to do; the fields are its options."""
+
+    ct: Path
+    series: str | None
+    requests: Sequence[SegmentRequest]
+    output: Path
+    split: bool
+    overwrite: bool
+    weights: str
+    device: str
+    windows: Placement
+    precision: Precision
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """One segment as it was written.
+
+    Attributes
+    ----------
+    name
+        What it is called in the file.
+    text
+        What the model was given, or None.
+    voxels, millilitres
+        Its size; 0 if nothing was found.
+    coarse_seconds, final_seconds
+        From the beginning of segmenting to its coarse and to its final mask.
+    file
+        Where it was written.
+    """
+
+    name: str
+    text: str | None
+    voxels: int
+    millilitres: float
+    coarse_seconds: float
+    final_seconds: float
+    file: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `segvol segment --json` prints.
+
+    Attributes
+    ----------
+    version
+        Of this package.
+    device, weights, windows, precision
+        What was used.
+    segments, files
+        What was written.
+    seconds
+        ``start`` (PyTorch), ``read``, ``load`` (the network), ``prepare`` (the volume),
+        ``segment`` (all masks), ``write``, ``total``; and ``first_mask``, from the beginning of
+        ``segment`` to the first coarse mask.
+    warnings
+        Sentences, which went to stderr too.
+    """
+
+    version: str
+    device: str
+    weights: str
+    windows: str
+    precision: str
+    segments: list[SegmentResult]
+    files: list[Path]
+    seconds: dict[str, float]
+    warnings: list[str]
+
+
+def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
+    """Read a CT, segment it, and write the segments.
+
+    Raises
+    ------
+    SegVolError
+        If something that was asked for cannot be; no file has been written then.
+    """
+    with noted_warnings() as noted:
+        _refuse_targets(task)
+        weights_path(task.weights)
+        device = choose_device(task.device)
+        with step(progress, "Reading the CT"):
+            volume = read_volume(task.ct, task.series)
+        check_target(task.output, volume)
+        prompts = [request.prompts(volume) for request in task.requests]
+        clock.lap("read")
+        with step(progress, "Loading the network"):
+            model = _load_on(device, task.weights)
+        clock.lap("load")
+        with step(progress, "Preparing the CT"):
+            session = Session(
+                model,
+                volume,
+                windows=task.windows,
+                cache_bytes=task.cache_bytes,
+                precision=task.precision,
+            )
+        clock.lap("prepare")
+        answers = _segment(session, prompts, progress)
+        clock.lap("segment")
+        for request, answer in zip(task.requests, answers, strict=True):
+            if not answer.mask.any():
+                _warn(f"{request.name}: {NOTHING_FOUND}")
+        with step(progress, "Writing"):
+            files = write_segmentation(
+                task.output,
+                volume,
+                [_segment_of(*pair) for pair in zip(task.requests, answers, strict=True)],
+                split=task.split,
+            )
+        clock.lap("write")
+    first_mask = min(answer.coarse_seconds for answer in answers)
+    return Result(
+        version=__version__,
+        device=str(next(model.parameters()).device),
+        weights=task.weights,
+        windows=task.windows,
+        precision=task.precision,
+        segments=_results(task, volume, answers, files),
+        files=files,
+        seconds={**clock.laps, "first_mask": first_mask, "total": clock.total()},
+        warnings=noted,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    mask: Mask
+    coarse_seconds: float
+    final_seconds: float
+
+
+def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -> list[_Answer]:
+    """Final masks of all prompts, with the seconds that each mask took."""
+    begin = time.perf_counter()
+    bar = progress.add_task("Segmenting", total=1.0)
+    coarse_seconds: dict[int, float] = {}
+    answers: dict[int, _Answer] = {}
+    for update in session.segment_many(prompts):
+        progress.update(bar, completed=update.fraction)
+        seconds = time.perf_counter() - begin
+        if update.stage is Stage.COARSE:
+            coarse_seconds[update.index] = seconds
+        elif update.mask is not None:
+            answers[update.index] = _Answer(update.mask, coarse_seconds[update.index], seconds)
+    progress.remove_task(bar)
+    return [answers[index] for index in range(len(prompts))]
+
+
+def _segment_of(request: SegmentRequest, answer: _Answer) -> Segment:
+    if request.organ is None:
+        return Segment(request.name, answer.mask)
+    organ = request.organ
+    return Segment(request.name, answer.mask, organ.color, organ.terminology_entry())
+
+
+def _results(
+    task: Task, volume: Volume, answers: Sequence[_Answer], files: Sequence[Path]
+) -> list[SegmentResult]:
+    millilitres_per_voxel = abs(np.linalg.det(volume.ijk_to_ras[:3, :3])) / 1000
+    results = []
+    for index, (request, answer) in enumerate(zip(task.requests, answers, strict=True)):
+        voxels = int(np.count_nonzero(answer.mask))
+        results.append(
+            SegmentResult(
+                name=request.name,
+                text=request.text,
+                voxels=voxels,
+                millilitres=float(voxels * millilitres_per_voxel),
+                coarse_seconds=answer.coarse_seconds,
+                final_seconds=answer.final_seconds,
+                file=files[index if task.split else 0],
+            )
+        )
+    return results
+
+
+def _refuse_targets(task: Task) -> None:
+    """Make sure that nothing is lost by writing, before anything is computed."""
+    names = [request.name for request in task.requests]
+    for file in target_files(task.output, names, split=task.split):
+        if not file.exists():
+            continue
+        if task.ct.exists() and file.samefile(task.ct):
+            raise SegVolError(f"{file} is the CT itself: name another file for the segments.")
+        if not task.overwrite:
+            raise SegVolError(f"{file} exists already; --overwrite replaces it.")
+
+
+def _load_on(device: torch.device, weights: str) -> SegVol:
+    """Load a network, on the CPU if the device has no room for it."""
+    try:
+        return load_model(weights, device)
+    except torch.OutOfMemoryError:
+        _warn("The GPU's memory does not suffice for the network: going on with the CPU.")
+        return load_model(weights, "cpu")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, SegVolWarning, stacklevel=3)
