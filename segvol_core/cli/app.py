@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from segvol_core import __version__
+from segvol_core.cli.benchmark import benchmark
 from segvol_core.cli.command_group import CommandGroup
 from segvol_core.cli.download import download
 from segvol_core.cli.evaluate import evaluate
@@ -29,10 +30,11 @@ app = typer.Typer(
 )
 
 app.command()(segment)
-app.command()(evaluate)
 app.command()(organs)
 app.command()(info)
 app.command()(download)
+app.command()(evaluate)
+app.command()(benchmark)
 
 
 def _print_version(value: bool) -> None:

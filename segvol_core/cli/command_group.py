@@ -42,7 +42,9 @@ class CommandGroup(TyperGroup):
             code = super().main(*args, **extra)
         except _UsageError as error:
             command = error.ctx.command_path if error.ctx is not None else "segvol"
-            _say(f"Error: {error.format_message().rstrip('.')}. See `{command} --help`.")
+            message = error.format_message()
+            end = "" if message.endswith((".", "?")) else "."
+            _say(f"Error: {message}{end} See `{command} --help`.")
             code = ExitCode.BAD_INPUT
         except typer.Abort:
             code = ExitCode.CANCELLED

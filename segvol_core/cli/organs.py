@@ -73,16 +73,16 @@ def _described(organ: Organ) -> dict[str, Any]:
 
 
 def _print(found: Sequence[Organ]) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    from segvol_core.cli.tables import print_table  # noqa: PLC0415
 
     table = Table("", "Name", "Group", "Also called", box=None, pad_edge=False)
     for organ in found:
         red, green, blue = organ.color
         swatch = Text("■", style=f"rgb({red},{green},{blue})")
         table.add_row(swatch, organ.name, organ.group, ", ".join(organ.synonyms))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    print_table(table)
     unseen = sum(not organ.trained for organ in found)
     typer.echo(f"{len(found)} organs; the published model was not trained on {unseen} of them.")

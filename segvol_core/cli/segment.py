@@ -204,8 +204,9 @@ def segment(
 
 
 def _print(result: Result) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+
+    from segvol_core.cli.tables import print_table  # noqa: PLC0415
 
     table = Table("Segment", box=None, pad_edge=False, show_edge=False)
     for column in ("Millilitres", "Voxels", "Coarse mask", "Final mask"):
@@ -218,8 +219,7 @@ def _print(result: Result) -> None:
             f"{each.coarse_seconds:.2f} s",
             f"{each.final_seconds:.2f} s",
         )
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    print_table(table)
     for file in result.files:
         typer.echo(f"Wrote {file}")
     steps = ("start", "read", "load", "prepare", "segment", "write")
