@@ -100,6 +100,7 @@ def test_segments_are_written_and_a_terminal_shows_progress_and_warnings(tmp_pat
     assert names == ["Liver", "Left kidney"] == [each["name"] for each in printed["segments"]]
     shown = b"".join(written).decode()
     assert "Loading the network" in shown
+    assert "Segmenting" in shown
     assert "Warning: The values run from 0 to" in shown
     assert printed["warnings"][0].startswith("The values run from 0 to")
     # The bars are gone and the cursor is back.

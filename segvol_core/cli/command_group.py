@@ -122,4 +122,5 @@ def _printed_warnings(ctx: Any) -> Iterator[None]:
 
 def _say(text: str) -> None:
     """Write one line to stderr; where a progress bar is shown it goes above it."""
-    sys.stderr.write(" ".join(text.split()) + "\n")
+    sys.stderr.write(" ".join(line.strip() for line in text.splitlines()) + "\n")
+    sys.stderr.flush()

@@ -180,7 +180,10 @@ def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -
     coarse_seconds: dict[int, float] = {}
     answers: dict[int, _Answer] = {}
     for update in session.segment_many(prompts):
-        progress.update(bar, completed=update.fraction)
+        doing = "Segmenting"
+        if update.stage is Stage.COARSE:
+            doing += f": coarse mask {update.index + 1} of {len(prompts)}"
+        progress.update(bar, description=doing, completed=update.fraction)
         seconds = time.perf_counter() - begin
         if update.stage is Stage.COARSE:
             coarse_seconds[update.index] = seconds
