@@ -1,0 +1,182 @@
+"""The work of `segvol evaluate`: cases in, scores out, with progress bars."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from segvol_core.cli.progress import step
+from segvol_core.demo.case import DEMO_STRUCTURES, fetch_case
+from segvol_core.devices import choose_device
+from segvol_core.errors import SegVolError, SegVolWarning
+from segvol_core.evaluation.cases import (
+    CaseFiles,
+    EvaluationError,
+    Structure,
+    cases_of_folder,
+    check_wanted,
+    choose_structures,
+    parse_groups,
+    read_case,
+    single_case,
+)
+from segvol_core.evaluation.label_prompts import PromptKind, parse_kinds, prompt_text
+from segvol_core.evaluation.scoring import Score, plan_prompts, score_prompts
+from segvol_core.model.segvol import SegVol
+from segvol_core.weights import load_model
+from segvol_core.zoom import Placement
+
+DEMO_FOLDER = Path("demo")
+
+_PLACEMENTS: dict[str, tuple[Placement, ...]] = {
+    "lattice": ("lattice",),
+    "published": ("published",),
+    "both": ("lattice", "published"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where cases come from: a folder, three files, or the demo; exactly one of them."""
+
+    folder: Path | None = None
+    split: str | None = None
+    image: Path | None = None
+    labels: Path | None = None
+    label_map: Path | None = None
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is to be evaluated, checked as far as that goes without reading a volume.
+
+    Attributes
+    ----------
+    cases
+        Each with its structures.
+    """
+
+    cases: tuple[tuple[CaseFiles, tuple[Structure, ...]], ...]
+    kinds: tuple[PromptKind, ...]
+    placements: tuple[Placement, ...]
+    min_voxels: int
+
+
+def plan_evaluation(
+    source: Source,
+    *,
+    kinds: str,
+    organs: str,
+    groups: Sequence[str],
+    windows: str,
+    limit: int | None,
+    min_voxels: int,
+) -> Evaluation:
+    """Find the cases and their structures; the demo's CT is fetched if it is not there.
+
+    Raises
+    ------
+    SegVolError
+        If an option makes no sense, a file is missing, or no case has a structure.
+    """
+    chosen_kinds = parse_kinds(kinds)
+    together = parse_groups(groups)
+    wanted = [name.strip() for name in organs.split(",") if name.strip()]
+    if source.demo and not wanted and not together:
+        wanted = list(DEMO_STRUCTURES)
+    cases = _cases(source)[:limit]
+    check_wanted(cases, [*wanted, *(name for names in together.values() for name in names)])
+    structures = [choose_structures(case.label_values, wanted, together) for case in cases]
+    if any("text" in kind.parts for kind in chosen_kinds):
+        _point_out_unknown({each.name for chosen in structures for each in chosen})
+    return Evaluation(
+        cases=tuple((case, tuple(s)) for case, s in zip(cases, structures, strict=True) if s),
+        kinds=tuple(chosen_kinds),
+        placements=_PLACEMENTS[windows],
+        min_voxels=min_voxels,
+    )
+
+
+def evaluate_cases(
+    evaluation: Evaluation, weights: str, device: str, progress: Progress
+) -> Iterator[Score]:
+    """Score case after case, each in one pass, so that encoded windows serve all its prompts.
+
+    Raises
+    ------
+    SegVolError
+        If the weights or a case cannot be read.
+    """
+    with step(progress, "Loading the weights"):
+        model = load_model(weights, choose_device(device))
+    all_cases = progress.add_task("Cases", total=len(evaluation.cases))
+    for files, structures in evaluation.cases:
+        yield from _scores_of_case(evaluation, model, files, structures, progress)
+        progress.advance(all_cases)
+
+
+def _scores_of_case(
+    evaluation: Evaluation,
+    model: SegVol,
+    files: CaseFiles,
+    structures: Sequence[Structure],
+    progress: Progress,
+) -> Iterator[Score]:
+    with step(progress, "Reading"):
+        case = read_case(files)
+        planned = plan_prompts(case, structures, evaluation.kinds, evaluation.min_voxels)
+    prompts = progress.add_task("Prompts", total=len(planned) * len(evaluation.placements))
+    try:
+        for score in score_prompts(model, case, planned, evaluation.placements):
+            progress.advance(prompts)
+            yield score
+    finally:
+        progress.remove_task(prompts)
+
+
+def _cases(source: Source) -> list[CaseFiles]:
+    files = (source.image, source.labels, source.label_map)
+    given = [source.folder is not None, any(files), source.demo]
+    if sum(given) != 1:
+        raise EvaluationError(
+            "Say what to evaluate, in one way: a folder; --image, --labels and --label-map; "
+            "or --demo."
+        )
+    if source.split is not None and source.folder is None:
+        raise EvaluationError("--split chooses cases of a folder, but no folder is given.")
+    if source.folder is not None:
+        return cases_of_folder(source.folder, source.split)
+    if source.demo:
+        return [fetch_case(DEMO_FOLDER)]
+    if source.image is None or source.labels is None or source.label_map is None:
+        raise EvaluationError("A single case needs --image, --labels and --label-map.")
+    return [single_case(source.image, source.labels, source.label_map)]
+
+
+def _point_out_unknown(names: set[str]) -> None:
+    unknown = sorted(name for name in names if prompt_text(name) is None)
+    if unknown:
+        warnings.warn(
+            f"The vocabulary does not know {', '.join(unknown)}: no prompts with text for them.",
+            SegVolWarning,
+            stacklevel=3,
+        )
+
+
+def check_anything_scored(scores: Sequence[Score], min_voxels: int) -> None:
+    """Say so if there was nothing to evaluate.
+
+    Raises
+    ------
+    SegVolError
+        If there are no scores.
+    """
+    if not scores:
+        raise SegVolError(
+            f"There was nothing to evaluate: no structure with {min_voxels} voxels or more."
+        )

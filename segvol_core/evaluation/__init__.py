@@ -1,0 +1,1 @@
+"""How good masks are: prompts made from labels, scores beside trivial baselines, reports."""
