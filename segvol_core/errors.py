@@ -25,5 +25,9 @@ class WeightsError(SegVolError):
     """Weights that are missing, damaged, or of another model."""
 
 
+class PackagesError(SegVolError):
+    """The private packages cannot be installed, changed or used."""
+
+
 class SegVolWarning(UserWarning):
     """Something the user should know, though there is a result."""

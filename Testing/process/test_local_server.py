@@ -307,7 +307,7 @@ def test_slicers_side_imports_fast_and_needs_nothing_that_slicer_lacks():
     code = (
         "import sys, time\n"
         "start = time.process_time()\n"
-        "import segvol_core.local_server\n"
+        "import segvol_core.local_server, segvol_core.packages.job\n"
         "print(time.process_time() - start)\n"
         "print(*(name.partition('.')[0] for name in sys.modules))"
     )
