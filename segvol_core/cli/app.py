@@ -19,6 +19,7 @@ from segvol_core.cli.evaluate import evaluate
 from segvol_core.cli.info import info
 from segvol_core.cli.organs import organs
 from segvol_core.cli.segment import segment
+from segvol_core.cli.serve import serve
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -33,6 +34,7 @@ app.command()(segment)
 app.command()(organs)
 app.command()(info)
 app.command()(download)
+app.command()(serve)
 app.command()(evaluate)
 app.command()(benchmark)
 

@@ -1,0 +1,66 @@
+"""Tell whoever started the server that it serves, or why it does not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segvol_core import __version__
+from segvol_core.errors import SegVolError
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def reported_start(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """Yield what to call with the server's URL once it serves.
+
+    The file then has ``{"url", "pid", "version"}``. If an exception leaves the block before, the
+    file has ``{"error"}`` with a sentence, and the exception goes on.
+
+    Parameters
+    ----------
+    path
+        File to write; None for none.
+    """
+    told = False
+
+    def tell(url: str) -> None:
+        nonlocal told
+        told = True
+        if path is not None:
+            _write(path, {"url": url, "pid": os.getpid(), "version": __version__})
+
+    try:
+        yield tell
+    except BaseException as error:
+        _log.error("ended: %s", _sentence(error))  # The command prints the rest.
+        if path is not None and not told:
+            _write(path, {"error": _sentence(error)})
+        raise
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, SegVolError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return f"The packages of the server are missing or damaged ({error})."
+    if isinstance(error, KeyboardInterrupt):
+        return "The start was cancelled."
+    return f"A fault of the program ({type(error).__name__}: {error})."
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    """Whole or not at all, so that a reader never sees half of it."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        unfinished.write_text(json.dumps(content), encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise SegVolError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

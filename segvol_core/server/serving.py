@@ -1,0 +1,202 @@
+"""Listen, answer, and end: the server as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from segvol_core.devices import choose_device
+from segvol_core.errors import SegVolError
+from segvol_core.model.segvol import SegVol
+from segvol_core.server.application import create_app
+from segvol_core.server.engine import Engine
+from segvol_core.server.settings import Settings
+from segvol_core.weights import load_model
+
+_HEADER_BYTES = 16 * 1024
+_KEEP_ALIVE_SECONDS = 75
+_GRACE_SECONDS = 1
+_CONNECTIONS = 512
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen.
+
+    Attributes
+    ----------
+    host, port
+        Port 0 is any free one.
+    tls_cert, tls_key
+        Files in PEM format, both or neither.
+    """
+
+    host: str
+    port: int
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def url_of(self, port: int) -> str:
+        """URL of the server when it listens on a port."""
+        scheme = "http" if self.tls_cert is None else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{port}"
+
+
+def check_address(address: Address, *, own_token: bool, insecure: bool) -> None:
+    """Make sure that nobody else can read what goes to and from the server.
+
+    Parameters
+    ----------
+    own_token
+        Whether the token was made for this one start, so that nobody else can have it yet.
+    insecure
+        Whether the user wants to do without.
+
+    Raises
+    ------
+    SegVolError
+        If the server would listen to other computers without TLS and a token of the user's.
+    """
+    if (address.tls_cert is None) != (address.tls_key is None):
+        raise SegVolError("TLS needs both --tls-cert and --tls-key.")
+    for path in filter(None, (address.tls_cert, address.tls_key)):
+        if not path.is_file():
+            raise SegVolError(f"There is no file {path}.")
+    if insecure or is_loopback(address.host):
+        return
+    if address.tls_cert is None or own_token:
+        raise SegVolError(
+            f"{address.host} can be reached from other computers: give --tls-cert, --tls-key and "
+            "--token-file, so that nobody else can read the patients' images or use the server; "
+            "or --insecure if the network itself is protected."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer itself can reach a host name or address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_models(weights: Sequence[str], device: str) -> tuple[dict[str, SegVol], str]:
+    """Load networks on a device, and say which device it is.
+
+    A network from a file goes by the file's name without its folder.
+
+    Raises
+    ------
+    SegVolError
+        If there is no such device.
+    WeightsError
+        If weights cannot be loaded, or two go by the same name.
+    """
+    target = choose_device(device)
+    models: dict[str, SegVol] = {}
+    for each in weights:
+        name = Path(each).name
+        if name in models:
+            raise SegVolError(f"Two of the weights are called {name}.")
+        try:
+            models[name] = load_model(each, target)
+        except torch.OutOfMemoryError as error:
+            raise SegVolError(
+                f"The memory of {target} does not suffice for the network: use --device cpu."
+            ) from error
+    return models, str(target)
+
+
+def serve(
+    address: Address,
+    token: str,
+    *,
+    models: dict[str, SegVol],
+    device: str,
+    settings: Settings,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve until the process is told to end (Ctrl-C, SIGTERM).
+
+    Parameters
+    ----------
+    on_ready
+        Called with the server's URL once it serves.
+
+    Raises
+    ------
+    SegVolError
+        If the address cannot be used, or certificate and key do not fit.
+    """
+    listening = _listen(address)
+    url = address.url_of(listening.getsockname()[1])
+    engine = Engine(models, settings, device)
+    app = create_app(engine, token)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        # h11 bounds the size of headers, which httptools does not.
+        http="h11",
+        ws="none",
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_certfile=address.tls_cert,
+        ssl_keyfile=address.tls_key,
+    )
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        listening.close()
+        raise SegVolError(f"The TLS certificate or its key cannot be used: {error}.") from error
+    with listening, contextlib.suppress(KeyboardInterrupt):
+        _Server(config, lambda: on_ready(url)).run([listening])
+    if engine.working:
+        # Python cannot end while another thread is inside PyTorch.
+        logging.shutdown()
+        os._exit(0)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _log.info("serving")
+            self._on_ready()
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # With its protocol named, asyncio sends answers at once and not 40 ms later (TCP_NODELAY).
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address.host, address.port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise SegVolError(
+            f"The server cannot listen on {address.host}, port {address.port}: {error}."
+        ) from error
+    return listening
