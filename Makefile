@@ -10,7 +10,7 @@ install: .venv/.installed
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "SegVol needs Python 3.10 or newer"'
 	@$(PYTHON) -m venv .venv || { echo "Cannot make a virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,server,slicer,dev]'
 	@touch $@
 
 demo: install
