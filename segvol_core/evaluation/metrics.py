@@ -58,7 +58,7 @@ def surface_dice(
         torch.from_numpy(np.ascontiguousarray(reference[region]))[None, None],
         class_thresholds=[tolerance_mm],
         include_background=True,
-        spacing=spacing_mm,
+        spacing=[float(mm) for mm in spacing_mm],
         use_subvoxels=True,
     )
     return float(score)
