@@ -29,7 +29,7 @@ def evaluate(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]", help="Folder with an index.json that lists CTs and their labels."
+            metavar="FOLDER", help="Folder with an index.json that lists CTs and their labels."
         ),
     ] = None,
     *,
@@ -144,8 +144,10 @@ def evaluate(
     Beside the answers stand two trivial ones to the same box: the box filled, and the ellipsoid
     inscribed in it.
 
-    [dim]segvol evaluate --demo --kinds all -o demo.csv[/dim]
-    [dim]segvol evaluate FOLDER --split validation --kinds text --organs "brainstem, mandible"[/dim]
+    For instance:
+
+    - segvol evaluate --demo --kinds all -o demo.csv
+    - segvol evaluate FOLDER --split validation --kinds text --organs "brainstem, mandible"
     """
     from segvol_core.cli.evaluating import (  # noqa: PLC0415
         Source,

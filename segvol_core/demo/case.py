@@ -24,7 +24,8 @@ from segvol_core.evaluation.cases import CaseFiles, single_case
 DEMO_STRUCTURES = (
     "liver",
     "spleen",
-    "kidney_*",
+    "kidney_left",
+    "kidney_right",
     "lung_*_lobe_*",
     "heart",
     "aorta",
