@@ -149,8 +149,10 @@ def serve(
 
     with reported_start(ready_file) as tell_ready:
         start_log(log_file)
+        from segvol_core.server.application import create_app  # noqa: PLC0415
         from segvol_core.server.authentication import new_token, read_token  # noqa: PLC0415
         from segvol_core.server.computer_memory import default_memory_bytes  # noqa: PLC0415
+        from segvol_core.server.engine import Engine  # noqa: PLC0415
         from segvol_core.server.serving import (  # noqa: PLC0415
             Address,
             check_address,
@@ -170,19 +172,13 @@ def serve(
             if token_file is None:
                 typer.echo(f"Token: {token}")
 
-        run(
-            address,
-            token,
-            models=models,
-            device=found_device,
-            settings=Settings(
-                memory_bytes=memory_mb * 2**20 if memory_mb else default_memory_bytes(),
-                cache_bytes=cache_mb * 2**20,
-                windows=windows.value,
-                precision=precision.value,
-                encode_ahead=encode_ahead,
-                max_volume_bytes=max_volume_mb * 2**20,
-                keep_volume_seconds=keep_minutes * 60,
-            ),
-            on_ready=on_ready,
+        settings = Settings(
+            memory_bytes=memory_mb * 2**20 if memory_mb else default_memory_bytes(),
+            cache_bytes=cache_mb * 2**20,
+            windows=windows.value,
+            precision=precision.value,
+            encode_ahead=encode_ahead,
+            max_volume_bytes=max_volume_mb * 2**20,
+            keep_volume_seconds=keep_minutes * 60,
         )
+        run(create_app(Engine(models, settings, found_device), token), address, on_ready)

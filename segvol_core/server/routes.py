@@ -55,7 +55,7 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _protocol(
+async def _protocol(
     _protocol: Annotated[
         int | None,
         Header(alias=PROTOCOL_HEADER, description=f"What the client speaks: {PROTOCOL}."),
@@ -64,7 +64,7 @@ def _protocol(
     """For the description only: the gate compares it."""
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import torch
 import uvicorn
+from fastapi import FastAPI
 
 from segvol_core.devices import choose_device
 from segvol_core.errors import SegVolError
 from segvol_core.model.segvol import SegVol
-from segvol_core.server.application import create_app
 from segvol_core.server.engine import Engine
-from segvol_core.server.settings import Settings
 from segvol_core.weights import load_model
 
 _HEADER_BYTES = 16 * 1024
@@ -121,70 +120,80 @@ def load_models(weights: Sequence[str], device: str) -> tuple[dict[str, SegVol],
     return models, str(target)
 
 
-def serve(
-    address: Address,
-    token: str,
-    *,
-    models: dict[str, SegVol],
-    device: str,
-    settings: Settings,
-    on_ready: Callable[[str], None],
-) -> None:
-    """Serve until the process is told to end (Ctrl-C, SIGTERM).
+class HttpServer(uvicorn.Server):
+    """An application that listens.
+
+    `run` serves until `should_exit` is set or the process is told to end (Ctrl-C, SIGTERM).
 
     Parameters
     ----------
+    app
+        The application.
     on_ready
         Called with the server's URL once it serves.
+
+    Attributes
+    ----------
+    url
+        Where it listens.
 
     Raises
     ------
     SegVolError
         If the address cannot be used, or certificate and key do not fit.
     """
-    listening = _listen(address)
-    url = address.url_of(listening.getsockname()[1])
-    engine = Engine(models, settings, device)
-    app = create_app(engine, token)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        # h11 bounds the size of headers, which httptools does not.
-        http="h11",
-        ws="none",
-        h11_max_incomplete_event_size=_HEADER_BYTES,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        ssl_certfile=address.tls_cert,
-        ssl_keyfile=address.tls_key,
-    )
-    try:
-        config.load()
-    except (OSError, ValueError) as error:
-        listening.close()
-        raise SegVolError(f"The TLS certificate or its key cannot be used: {error}.") from error
-    with listening, contextlib.suppress(KeyboardInterrupt):
-        _Server(config, lambda: on_ready(url)).run([listening])
+
+    def __init__(self, app: FastAPI, address: Address, on_ready: Callable[[str], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            # h11 bounds the size of headers, which httptools does not.
+            http="h11",
+            ws="none",
+            h11_max_incomplete_event_size=_HEADER_BYTES,
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            ssl_certfile=address.tls_cert,
+            ssl_keyfile=address.tls_key,
+        )
+        try:
+            config.load()
+        except (OSError, ValueError) as error:
+            raise SegVolError(
+                f"The TLS certificate or its key cannot be used: {error}."
+            ) from error
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._listening = _listen(address)
+        self.url = address.url_of(self._listening.getsockname()[1])
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve."""
+        with self._listening:
+            super().run(sockets or [self._listening])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            _log.info("serving")
+            self._on_ready(self.url)
+
+
+def serve(app: FastAPI, address: Address, on_ready: Callable[[str], None]) -> None:
+    """Serve until the process is told to end; see `HttpServer`."""
+    server = HttpServer(app, address, on_ready)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    engine: Engine = app.state.engine
     if engine.working:
         # Python cannot end while another thread is inside PyTorch.
         logging.shutdown()
         os._exit(0)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            _log.info("serving")
-            self._on_ready()
 
 
 def _listen(address: Address) -> socket.socket:

@@ -105,6 +105,9 @@ class Worker(threading.Thread):
         begin = time.perf_counter()
         going_on = False
         if group.open_requests:
+            if 2 * len(group.open_requests) < len(group.requests):
+                # Most of it was taken back: begin again without that. What has been encoded stays.
+                group.updates = None
             going_on = self._step(group)
         with self._lock:
             self._queue.spend(client, time.perf_counter() - begin)
