@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def script(path: Path, source: str) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> float:
     """Seconds until it was so."""
     start = time.monotonic()
     while not condition():
@@ -44,7 +45,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
     return time.monotonic() - start
 
 
-def state_after_start(server: LocalServer, seconds: float = 20.0) -> Any:
+def kill_once_written(code: str, path: Path, seconds: float = 30.0) -> str:
+    """Run code as Slicer would, kill it once a file is there, and return what the file says."""
+    slicer = subprocess.Popen([sys.executable, "-c", code])  # noqa: S603
+    try:
+        wait_until(path.exists, seconds)
+    finally:
+        slicer.kill()
+        slicer.wait()
+    return path.read_text()
+
+
+def state_after_start(server: LocalServer, seconds: float = 60.0) -> Any:
     """The first state that is not `Starting`."""
     wait_until(lambda: not isinstance(server.poll(), Starting), seconds)
     return server.poll()

@@ -12,7 +12,7 @@ import venv
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stand_ins import is_running, script, state_after_start, wait_until
+from stand_ins import is_running, kill_once_written, script, state_after_start, wait_until
 
 from segvol_core.local_server import Failed, LocalServer, Ready, Starting, Stopped
 from segvol_core.process_log import last_error_line
@@ -250,12 +250,8 @@ def test_the_process_ends_when_slicer_is_killed_even_before_it_could_watch(tmp_p
         "server.start()\n"
         "time.sleep(60)"
     )
-    slicer = subprocess.Popen([sys.executable, "-c", code])  # noqa: S603
-    wait_until((tmp_path / "pids").exists)
-    processes = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert all(map(is_running, processes))
-    slicer.kill()
-    slicer.wait()
+    pids = kill_once_written(code, tmp_path / "pids")
+    processes = [int(pid) for pid in pids.split()]
     wait_until(lambda: not any(map(is_running, processes)), NOTICED_WITHIN_SECONDS)
 
     # Its token could not be removed any more. The next start, later, does it.

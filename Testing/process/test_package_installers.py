@@ -104,7 +104,7 @@ def test_a_failure_on_the_internet_is_a_sentence(line, sentence):
     ("line", "sentence"),
     [
         (
-            "  cause: Because gamma was not found in the provided package locations and you require",
+            "  cause: Because gamma was not found in the provided package locations and you",
             "/media/wheels has no wheel of gamma that fits",
         ),
         (
