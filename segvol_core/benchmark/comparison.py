@@ -41,22 +41,23 @@ class Comparison:
 
     Attributes
     ----------
-    published_all_names
-        Seconds that the published procedure takes for all names.
-    published_all_names_computed
-        True where that is the number of names times its mean prompt, which is what it does; False
-        where all were run.
+    published_next, published_all_names
+        Seconds of the published procedure for another prompt and for all names.
+    computed
+        True where these two follow from its first prompt, since it does the same work for every
+        prompt: the first without preparing, that times the names. False where all were run.
     """
 
     published: Timing
     same_windows: Timing
     lattice: Timing
     agreement: Agreement
+    published_next: float
     published_all_names: float
-    published_all_names_computed: bool
+    computed: bool
 
 
-def compare(task: Task, progress: Progress, *, run_all_names: bool = False) -> Comparison:
+def compare(task: Task, progress: Progress, *, run_all_published: bool = False) -> Comparison:
     """Run the published procedure, ours with the same windows, and ours with lattice windows.
 
     Parameters
@@ -65,8 +66,8 @@ def compare(task: Task, progress: Progress, *, run_all_names: bool = False) -> C
         The CT, the weights and the names.
     progress
         Called with the procedure, what it is doing, and the fraction of that.
-    run_all_names
-        Run the published procedure for every name too; else its time is computed.
+    run_all_published
+        Run the published procedure for another prompt and for every name too.
 
     Raises
     ------
@@ -74,32 +75,30 @@ def compare(task: Task, progress: Progress, *, run_all_names: bool = False) -> C
         If the CT or the weights cannot be used.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = {
-            "published": Path(folder) / "published.pt",
-            "same windows": Path(folder) / "same.pt",
-        }
+        files = {name: Path(folder) / f"{name}.pt" for name in ("published", "same windows")}
 
-        def timed(procedure: Procedure, *, all_names: bool) -> Timing:
+        def timed(procedure: Procedure, *, beyond_first: bool = True) -> Timing:
             return run_procedure(
                 procedure,
                 task,
                 files.get(procedure),
                 lambda what, fraction: progress(procedure, what, fraction),
-                all_names=all_names,
+                beyond_first=beyond_first,
             )
 
-        published = timed("published", all_names=run_all_names)
-        same_windows = timed("same windows", all_names=False)
+        published = timed("published", beyond_first=run_all_published)
+        same_windows = timed("same windows", beyond_first=False)
         agreement = _agreement(files["published"], files["same windows"])
-    lattice = timed("lattice", all_names=True)
-    one_name = (published.first + published.second) / 2
+    lattice = timed("lattice")
+    one_prompt = published.first - published.preparing
     return Comparison(
         published,
         same_windows,
         lattice,
         agreement,
-        published.all_names or one_name * len(task.names),
-        published.all_names is None,
+        published.second or one_prompt,
+        published.all_names or published.preparing + one_prompt * len(task.names),
+        published.second is None,
     )
 
 

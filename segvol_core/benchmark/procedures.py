@@ -63,17 +63,20 @@ class Timing:
 
     Attributes
     ----------
-    first, second, all_names
-        Seconds of the first prompt on a new volume (preparing it included), of another prompt on
-        the same volume, and of all names on a new volume (None where it was not run).
+    preparing, first
+        Seconds of preparing a new volume, and of the first prompt on it, preparing included.
+    second, all_names
+        Seconds of another prompt on the same volume, and of all names on a new volume; None where
+        it was not run.
     windows
         Windows that the first prompt looked at, zoom-out not counted.
     peak_bytes
         Of the whole process, or None where the system does not tell.
     """
 
+    preparing: float
     first: float
-    second: float
+    second: float | None
     all_names: float | None
     windows: int
     peak_bytes: int | None
@@ -85,7 +88,7 @@ def run_procedure(
     logits_file: Path | None,
     progress: Callable[[str, float], None],
     *,
-    all_names: bool,
+    beyond_first: bool,
 ) -> Timing:
     """Time a procedure in a process of its own.
 
@@ -97,8 +100,8 @@ def run_procedure(
         Where to leave the final logits of the first prompt, or None.
     progress
         Called with what is being done and the fraction of it that is done.
-    all_names
-        Whether to time all names together too.
+    beyond_first
+        Whether to time another prompt, and all names, too.
 
     Raises
     ------
@@ -107,7 +110,9 @@ def run_procedure(
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(procedure, task, logits_file, sender, all_names))
+    process = context.Process(
+        target=_child, args=(procedure, task, logits_file, sender, beyond_first)
+    )
     process.start()
     sender.close()
     try:
@@ -126,10 +131,10 @@ def run_procedure(
 
 
 def _child(
-    procedure: Procedure, task: Task, logits_file: Path | None, out: Connection, all_names: bool
+    procedure: Procedure, task: Task, logits_file: Path | None, out: Connection, beyond_first: bool
 ) -> None:
     try:
-        out.send(_time_procedure(procedure, task, logits_file, out, all_names))
+        out.send(_time_procedure(procedure, task, logits_file, out, beyond_first))
     except SegVolError as error:
         out.send(error)
     finally:
@@ -137,7 +142,7 @@ def _child(
 
 
 def _time_procedure(
-    procedure: Procedure, task: Task, logits_file: Path | None, out: Connection, all_names: bool
+    procedure: Procedure, task: Task, logits_file: Path | None, out: Connection, beyond_first: bool
 ) -> Timing:
     torch.set_num_threads(task.threads)
     canonical = read_volume(task.ct).canonical()
@@ -156,18 +161,19 @@ def _time_procedure(
     with use_published_kernels(model) if published else contextlib.nullcontext():
         start = time.perf_counter()
         image = look_at_volume()
+        preparing = time.perf_counter() - start
         zoom = new_zoom(image)
         windows = _answer(zoom, task.names[:1], "first prompt", out, logits_file)
         first = time.perf_counter() - start
 
-        start = time.perf_counter()
-        # The published code keeps nothing from one prompt to the next.
-        zoom = new_zoom(image) if published else zoom
-        _answer(zoom, task.names[1:2], "next prompt", out)
-        second = time.perf_counter() - start
+        second = together = None
+        if beyond_first:
+            start = time.perf_counter()
+            # The published code keeps nothing from one prompt to the next.
+            zoom = new_zoom(image) if published else zoom
+            _answer(zoom, task.names[1:2], "next prompt", out)
+            second = time.perf_counter() - start
 
-        together = None
-        if all_names:
             start = time.perf_counter()
             image = look_at_volume()
             batches = [[name] for name in task.names] if published else [task.names]
@@ -175,7 +181,7 @@ def _time_procedure(
                 what = f"names, {number + 1} of {len(batches)}"
                 _answer(new_zoom(image), names, what, out)
             together = time.perf_counter() - start
-    return Timing(first, second, together, windows, _peak_bytes())
+    return Timing(preparing, first, second, together, windows, _peak_bytes())
 
 
 def _answer(

@@ -35,11 +35,12 @@ def benchmark(
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="CPU threads; all of them by default.")
     ] = os.cpu_count() or 1,
-    run_all_names: Annotated[
+    run_all_published: Annotated[
         bool,
         typer.Option(
-            "--run-all-names",
-            help="Run the published procedure for every name, instead of computing its time.",
+            "--run-all-published",
+            help="Run the published procedure for every prompt; else its times but the first are "
+            "computed, since it does the same work for each.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -74,7 +75,7 @@ def benchmark(
         def show(procedure: Procedure, what: str, fraction: float) -> None:
             progress.update(bar, description=f"{procedure}: {what}", completed=fraction)
 
-        comparison = compare(task, show, run_all_names=run_all_names)
+        comparison = compare(task, show, run_all_published=run_all_published)
     if as_json:
         typer.echo(json.dumps(to_json(comparison), indent=2))
         return
