@@ -109,21 +109,26 @@ class History:
         self._done.append(step)
         self._forget_oldest()
 
-    def extend(self, voxels: tuple[VoxelChange, ...], segment_id: str) -> bool:
-        """Add a result to the last step, if that step is about the segment and has no result yet.
+    def attach(self, voxels: tuple[VoxelChange, ...], segment_id: str) -> bool:
+        """Add a result to the step that asked for it: the last one about the segment.
 
         Returns
         -------
-        Whether it was added. If not, the result is a step of its own.
+        Whether that was possible. It is not if that step has a result already, or if a later step
+        wrote into the same segments; the result is a step of its own then.
         """
-        if self._undone or not self._done or not voxels:
-            return False
-        last = self._done[-1]
-        if last.voxels or segment_id not in {change.segment_id for change in last.segments}:
-            return False
-        self._done[-1] = replace(last, voxels=voxels)
-        self._forget_oldest()
-        return True
+        if not voxels:
+            return True
+        written = {change.segment_id for change in voxels}
+        for index in reversed(range(len(self._done))):
+            step = self._done[index]
+            if not written.isdisjoint(change.segment_id for change in step.voxels):
+                return False
+            if segment_id in {change.segment_id for change in step.segments}:
+                self._done[index] = replace(step, voxels=step.voxels + voxels)
+                self._forget_oldest()
+                return True
+        return False
 
     def undo(self) -> Step | None:
         """Return the step to take back now; None if there is none."""

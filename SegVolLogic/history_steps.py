@@ -5,7 +5,7 @@ from typing import Any
 
 from SegVolLogic.history import SegmentChange, Step
 from SegVolLogic.labelmap_layers import segment_ids
-from SegVolLogic.segment_tags import store_prompts
+from SegVolLogic.segment_tags import PROMPTS_TAG, set_tag
 from SegVolLogic.segment_writer import apply_changes, take_back
 from SegVolLogic.segments import (
     TERMINOLOGY_TAG,
@@ -77,6 +77,6 @@ def _set_difference(node: Any, before: SegmentRecord, after: SegmentRecord) -> N
     if before.color != after.color:
         segment.SetColor(*after.color)
     if before.terminology != after.terminology:
-        segment.SetTag(TERMINOLOGY_TAG, after.terminology)
-    if before.prompts != after.prompts:
-        store_prompts(node, after.segment_id, after.prompts)
+        set_tag(segment, TERMINOLOGY_TAG, after.terminology)
+    if before.prompts_tag != after.prompts_tag:
+        set_tag(segment, PROMPTS_TAG, after.prompts_tag)

@@ -182,7 +182,8 @@ def _is_complete(node: Any) -> bool:
         slicer.vtkMRMLMarkupsROINode.ROITypeBoundingBox,
     ):
         return False
-    return bool(min(node.GetSize()) > 0)
+    states = map(node.GetNthControlPointPositionStatus, range(node.GetNumberOfControlPoints()))
+    return bool(min(node.GetSize()) > 0) and node.PositionPreview not in states
 
 
 def _placement(corners: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -60,21 +60,29 @@ def store_prompts(node: Any, segment_id: str, prompts: Prompts | None) -> None:
     """
     segment = segment_of(node, segment_id)
     if prompts is None:
-        if segment.HasTag(PROMPTS_TAG):
-            segment.RemoveTag(PROMPTS_TAG)
-            segment.Modified()
+        set_tag(segment, PROMPTS_TAG, "")
         return
     data = moved(prompts, world_to_node(node)).to_dict()
     if data["text"] is not None:
         # Slicer's files separate tags by "|" without any way to write one within a tag.
         data["text"] = quote(data["text"], safe=" ,;()")
-    segment.SetTag(PROMPTS_TAG, json.dumps({"version": VERSION, **data}, separators=(",", ":")))
+    written = json.dumps({"version": VERSION, **data}, separators=(",", ":"))
+    set_tag(segment, PROMPTS_TAG, written)
 
 
 def tag(segment: Any, name: str) -> str:
     """Text of a segment's tag, empty if it has none."""
     value = vtk.reference("")
     return str(value.get()) if segment.GetTag(name, value) else ""
+
+
+def set_tag(segment: Any, name: str, text: str) -> None:
+    """Set a segment's tag, or remove it if the text is empty."""
+    if text:
+        segment.SetTag(name, text)
+    elif segment.HasTag(name):
+        segment.RemoveTag(name)
+        segment.Modified()
 
 
 def moved(prompts: Prompts, matrix: FloatArray) -> Prompts:

@@ -111,7 +111,11 @@ def world_of(volume_node, ijk):
 def slicers_mask(segmentation_node, segment_id, volume_node):
     """A segment on a volume's voxels (k, j, i) as Slicer itself exports it."""
     array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, segment_id, volume_node)
-    return np.zeros(SHAPE_KJI, bool) if array is None else array.astype(bool)
+    return (
+        np.zeros(volume_node.GetImageData().GetDimensions()[::-1], bool)
+        if array is None
+        else array.astype(bool)
+    )
 
 
 def block(start, stop, shape_kji=SHAPE_KJI):

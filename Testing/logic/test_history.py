@@ -127,14 +127,14 @@ def test_a_new_step_ends_what_could_be_done_again():
 def record(segment):
     from SegVolLogic.segments import SegmentRecord  # noqa: PLC0415
 
-    return SegmentRecord(segment, segment, (1.0, 0.0, 0.0), "", None, 0)
+    return SegmentRecord(segment, segment, (1.0, 0.0, 0.0), "", "", 0)
 
 
 def test_a_result_belongs_to_the_prompt_that_asked_for_it():
     history = History()
     history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))
-    assert history.extend((change(4),), "a")
-    assert not history.extend((change(4),), "a")
+    assert history.attach((change(4),), "a")
+    assert not history.attach((change(4),), "a")
     step = history.undo()
     assert len(step.voxels) == 1
 
@@ -142,7 +142,23 @@ def test_a_result_belongs_to_the_prompt_that_asked_for_it():
 def test_a_result_of_another_segment_is_no_part_of_the_last_step():
     history = History()
     history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))
-    assert not history.extend((change(4, "b"),), "b")
+    assert not history.attach((change(4, "b"),), "b")
+
+
+def test_a_result_finds_its_prompt_behind_later_steps():
+    history = History()
+    history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))
+    history.add(Step("next", "a", "b", (SegmentChange(None, record("b")),)))
+    assert history.attach((change(4, "a"),), "a")
+    assert not history.undo().voxels
+    assert history.undo().voxels
+
+
+def test_a_result_does_not_slip_below_a_later_one_that_it_touches():
+    history = History()
+    history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))
+    history.add(Step("b", "a", "b", (SegmentChange(None, record("b")),), (change(4, "b"),)))
+    assert not history.attach((change(4, "a"), change(4, "b")), "a")
 
 
 def test_steps_of_a_segment_that_someone_removed_are_forgotten():

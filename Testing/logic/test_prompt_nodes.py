@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import vtk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import TRANSFORMS, bend, matrix, put_under
 
@@ -91,6 +91,7 @@ def test_only_negative_points_are_refused_with_a_sentence(nodes):
 positions = st.tuples(*[st.floats(-300, 300) for _ in range(3)])
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(positions, st.booleans()), max_size=5),
     st.one_of(st.none(), st.tuples(positions, st.tuples(*[st.floats(-3, 3)] * 3))),

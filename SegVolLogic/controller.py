@@ -1,0 +1,634 @@
+"""The state machine behind the panel, which a script can drive as well.
+
+Everything happens in the methods called here: there are no threads, and no callbacks from Slicer
+but for the beginning and the end of a drag. `poll` looks at the scene and at the engine; a panel
+calls it from a timer, about twenty times a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from segvol_core.errors import PromptError, SegVolError
+from segvol_core.organs import Organ, find, free_text, parse_names
+from segvol_core.prompts import Prompts, place
+from segvol_core.volume import Volume
+from SegVolLogic.engine import Engine, EngineStage, EngineState, EngineUpdate
+from SegVolLogic.errors import SceneError
+from SegVolLogic.events import Event, Listener, PrintedLines, ResultWritten, Said, StateChanged
+from SegVolLogic.prompt_changes import same_prompts, what_changed
+from SegVolLogic.prompt_markups import PromptMarkups
+from SegVolLogic.states import ControllerState, Options, Phase
+from SegVolLogic.volume_node import VolumeState, volume_of, volume_state
+from SegVolLogic.workbench import Workbench
+
+from segvol_core.packages.job import (  # isort: skip
+    JobCancelled,
+    JobDone,
+    JobFailed,
+    JobRunning,
+    PackageJob,
+)
+
+
+class SegVolController:
+    """Volume, segments, prompts, engine: what is chosen, what is asked, and what comes back.
+
+    Nothing here blocks longer than 20 ms, apart from what writes voxels: a result arriving in
+    `poll`, `undo`, `redo`, `clear` and `remove_segment` take up to 0.3 s in a large volume, and as
+    much again for each surface that is shown.
+
+    Parameters
+    ----------
+    scene
+        The MRML scene.
+    engine
+        What computes masks; see `start_engine`.
+    listener
+        Told of every event.
+    options
+        How results are made; may be exchanged at any time by assigning `options`.
+    """
+
+    def __init__(
+        self,
+        scene: Any,
+        engine: Engine,
+        *,
+        listener: Listener | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self._scene = scene
+        self._engine = engine
+        self._listener = listener
+        self._bench = Workbench(scene)
+        self._markups = PromptMarkups(scene)
+        self._volume: Volume | None = None
+        self._volume_state: VolumeState | None = None
+        self._pending: dict[str, tuple[int, Prompts]] = {}
+        self._complaint = ""
+        self._progress: float | None = None
+        self._uploading = False
+        self._job: PackageJob | None = None
+        self._closed = False
+        self._state = self._picture()
+
+    # What is shown
+
+    @property
+    def state(self) -> ControllerState:
+        """The picture of everything, as of the last call."""
+        return self._state
+
+    @property
+    def prompt_nodes(self) -> Any:
+        """The markups to place prompts in; added to the scene when first asked for."""
+        return self._markups.nodes()
+
+    # Choosing
+
+    def choose_volume(self, node: Any) -> None:
+        """Work on this volume; what was being computed on another one is forgotten.
+
+        A volume that cannot be segmented is chosen all the same, and the state says what is wrong.
+        """
+        if node is self._bench.volume_node:
+            return
+        self._forget_pending()
+        self._bench.volume_node = node
+        self._read_volume()
+        self._say_if_it_does_not_fit()
+        self._changed()
+
+    def choose_segmentation(self, node: Any) -> None:
+        """Write into this segmentation; None for a new one with the first prompt.
+
+        Raises
+        ------
+        SceneError
+            If SegVol cannot write into it; the one before stays chosen then.
+        """
+        if node is not self._bench.segmentation_node:
+            self._forget_pending()
+            self._bench.choose_segmentation(node)
+            self._show_prompts()
+            self._say_if_it_does_not_fit()
+        self._changed()
+
+    def choose_segment(self, segment_id: str | None) -> None:
+        """Let prompts go to this segment, and show those that it has; None for a new segment.
+
+        Raises
+        ------
+        SceneError
+            If there is no such segment, or its prompts cannot be read.
+        """
+        if segment_id is not None and not self._bench.segment_exists(segment_id):
+            raise SceneError("That segment is not there any more.")
+        self._bench.segment_id = segment_id
+        self._show_prompts()
+        self._changed()
+
+    # Prompts
+
+    def set_text(self, text: str) -> None:
+        """Say by name what the segment is, in place of an earlier name; empty to take that back.
+
+        Raises
+        ------
+        OrganError
+            If the name is not known; its `suggestions` are names that are. Text in double quotes
+            is taken as it is.
+        SegVolError
+            If there is nowhere to write.
+        """
+        (organ,) = parse_names(text) if text.strip() else (None,)
+        before = self._bench.prompts()
+        after = _with_text(before, None if organ is None else organ.name)
+        self._commit(before, after, organ)
+
+    def segment_names(self, text: str) -> tuple[str, ...]:
+        """Compute a segment for each name of a list such as `liver, spleen`, all at once.
+
+        Returns
+        -------
+        IDs of the segments.
+
+        Raises
+        ------
+        OrganError
+            As :meth:`set_text`, for every name that is not known; nothing has happened then.
+        SegVolError
+            If there is nowhere to write.
+        """
+        organs = parse_names(text)
+        self._need_volume()
+        wanted = self._bench.add_organs(organs)
+        self._show_prompts()
+        self._ask(wanted)
+        self._changed()
+        return tuple(wanted)
+
+    def set_prompts(self, prompts: Prompts | None) -> str:
+        """Make these the prompts of the segment, and show them, as if they had been clicked.
+
+        Returns
+        -------
+        ID of the segment.
+
+        Raises
+        ------
+        PromptError
+            If a point or the box is outside the volume.
+        SegVolError
+            If there is nowhere to write.
+        """
+        if prompts is not None:
+            place(prompts, self._need_volume().canonical())
+        organ = None if prompts is None or prompts.text is None else _organ(prompts.text)
+        return self._commit(self._bench.prompts(), prompts, organ)
+
+    # Computing
+
+    def run(self) -> None:
+        """Compute the segment from its prompts.
+
+        Raises
+        ------
+        SegVolError
+            If there are no prompts, or nowhere to write.
+        """
+        self._look_at_markups()
+        prompts = self._bench.prompts()
+        if prompts is None or self._bench.segment_id is None:
+            raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
+        self._need_volume()
+        self._ask({self._bench.segment_id: prompts})
+        self._changed()
+
+    def cancel(self) -> None:
+        """Compute nothing of what is being computed; or end an installation."""
+        if self._job is not None:
+            self._job.cancel()
+        self._forget_pending()
+        self._changed()
+
+    # Steps
+
+    def undo(self) -> None:
+        """Take the last step back: prompts and voxels together.
+
+        Raises
+        ------
+        SceneError
+            If the segmentation cannot be written into.
+        """
+        self._after_step(self._bench.undo())
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last.
+
+        Raises
+        ------
+        SceneError
+            If the segmentation cannot be written into.
+        """
+        self._after_step(self._bench.redo())
+
+    def clear(self) -> None:
+        """Take prompts and voxels from the segment.
+
+        Raises
+        ------
+        SceneError
+            If there is no segment, or it cannot be written into.
+        """
+        self._forget_pending(self._bench.segment_id)
+        self._bench.clear()
+        self._show_prompts()
+        self._changed()
+
+    def next_segment(self) -> str:
+        """Let prompts go to a new segment; results of earlier ones still arrive.
+
+        Returns
+        -------
+        Its ID.
+
+        Raises
+        ------
+        SegVolError
+            If there is nowhere to write.
+        """
+        self._look_at_markups()
+        self._need_volume()
+        segment_id = self._bench.next_segment()
+        self._show_prompts()
+        self._changed()
+        return segment_id
+
+    def remove_segment(self, segment_id: str) -> None:
+        """Remove a segment with its prompts.
+
+        Raises
+        ------
+        SceneError
+            If there is no such segment.
+        """
+        if not self._bench.segment_exists(segment_id):
+            raise SceneError("That segment is not there any more.")
+        self._forget_pending(segment_id)
+        self._bench.remove_segment(segment_id)
+        self._show_prompts()
+        self._changed()
+
+    # The engine
+
+    def start_engine(self) -> None:
+        """Start the inference process, or connect to the server, again if it failed."""
+        self._engine.start()
+        self._changed()
+
+    def stop_engine(self) -> None:
+        """End the inference process; nothing in the scene is lost."""
+        self._forget_pending()
+        self._engine.stop()
+        self._progress = None
+        self._uploading = False
+        self._changed()
+
+    def use_engine(self, engine: Engine) -> None:
+        """Compute somewhere else, or with other weights: what is under way begins anew there."""
+        self._engine.stop()
+        self._engine = engine
+        self._engine.use_volume(self._volume)
+        self._engine.start()
+        self._ask_again()
+        self._changed()
+
+    def install(self, job: PackageJob) -> None:
+        """Follow an operation on the inference process's packages, and start the process after it.
+
+        The process must not be running: stop it first.
+        """
+        self._job = job
+        self._changed()
+
+    # Time passing
+
+    def poll(self) -> None:
+        """Look at what has happened in the scene and in the engine, and go on."""
+        if self._closed:
+            return
+        self._look_at_job()
+        self._look_at_scene()
+        self._look_at_markups()
+        for update in self._engine.poll():
+            self._heard(update)
+        self._changed()
+
+    def close(self) -> None:
+        """End everything as the application quits: the process, and the markups of prompts."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pending.clear()
+        self._bench.drop_previews()
+        self._engine.stop()
+        if self._job is not None:
+            self._job.cancel()
+        self._markups.close()
+        self._changed()
+
+    # What is behind it
+
+    def _commit(self, before: Prompts | None, after: Prompts | None, organ: Organ | None) -> str:
+        self._need_volume()
+        segment_id = self._bench.set_prompts(after, what_changed(before, after), organ)
+        self._show_prompts()
+        self._prompts_changed(segment_id, after)
+        return segment_id
+
+    def _prompts_changed(self, segment_id: str, prompts: Prompts | None) -> None:
+        self._complaint = ""
+        if prompts is None:
+            self._forget_pending(segment_id)
+        elif self.options.auto_run:
+            self._ask({segment_id: prompts})
+        self._changed()
+
+    def _ask(self, wanted: Mapping[str, Prompts]) -> None:
+        ticket = self._engine.request({key: _for_model(each) for key, each in wanted.items()})
+        for segment_id, prompts in wanted.items():
+            self._pending[segment_id] = (ticket, prompts)
+        self._progress = 0.0
+
+    def _ask_again(self) -> None:
+        """Ask for everything once more, each as it was asked for."""
+        tickets: dict[int, dict[str, Prompts]] = {}
+        for segment_id, (ticket, prompts) in self._pending.items():
+            tickets.setdefault(ticket, {})[segment_id] = prompts
+        for wanted in tickets.values():
+            self._ask(wanted)
+
+    def _forget_pending(self, segment_id: str | None = None) -> None:
+        """Compute a segment no longer, or none at all."""
+        for each in list(self._pending) if segment_id is None else [segment_id]:
+            if self._pending.pop(each, None) is not None:
+                self._engine.cancel(each)
+            self._bench.drop_preview(each)
+        if not self._pending:
+            self._progress = None
+
+    def _after_step(self, step: Any) -> None:
+        if step is not None:
+            for segment_id in step.segment_ids:
+                self._forget_pending(segment_id)
+            self._show_prompts()
+        self._changed()
+
+    def _need_volume(self) -> Volume:
+        if self._volume is None:
+            raise SceneError(self._complaint or "Choose a CT volume first.")
+        return self._volume
+
+    def _read_volume(self) -> None:
+        """Take the voxels of the chosen volume as they are now."""
+        self._volume = self._volume_state = None
+        self._complaint = ""
+        node = self._bench.volume_node
+        if node is not None:
+            try:
+                self._volume, self._volume_state = volume_of(node), volume_state(node)
+            except SegVolError as error:
+                self._complaint = str(error)
+        self._engine.use_volume(self._volume)
+        self._uploading = self._volume is not None
+        self._progress = None
+
+    def _say_if_it_does_not_fit(self) -> None:
+        if self._volume is None:
+            return
+        try:
+            self._bench.check_fit()
+        except SceneError as error:
+            self._say(str(error), problem=True)
+
+    def _look_at_scene(self) -> None:
+        node = self._bench.volume_node
+        if node is not None and not self._scene.IsNodePresent(node):
+            self._forget_pending()
+            self._bench.volume_node = None
+            self._read_volume()
+            self._say("The volume was removed from the scene.", problem=True)
+        elif node is not None and self._present_state(node) != self._volume_state:
+            self._read_volume()
+            self._ask_again()
+        current = self._bench.segment_id
+        for segment_id in self._bench.look():
+            if self._pending.pop(segment_id, None) is not None:
+                self._engine.cancel(segment_id)
+        if not self._pending and not self._uploading:
+            self._progress = None
+        if current is not None and self._bench.segment_id is None:
+            self._show_prompts()
+
+    @staticmethod
+    def _present_state(node: Any) -> VolumeState | None:
+        try:
+            return volume_state(node)
+        except SegVolError:
+            return None
+
+    def _look_at_markups(self) -> None:
+        """Take over what was placed, moved or removed since the last look."""
+        if self._volume is None or self._markups.dragging:
+            return
+        try:
+            before = self._bench.prompts()
+            after = self._markups.read(before)
+            if same_prompts(before, after):
+                return
+            self._bench.check_fit()
+            if after is not None:
+                place(after, self._volume.canonical())
+            segment_id = self._bench.set_prompts(after, what_changed(before, after))
+        except SegVolError as error:
+            self._refuse_markups(error)
+            return
+        self._prompts_changed(segment_id, after)
+
+    def _refuse_markups(self, error: SegVolError) -> None:
+        only_negative = isinstance(error, PromptError) and self._markups.only_negative()
+        if not only_negative:
+            # A stray click is taken away, so that the next one is not refused because of it.
+            self._show_prompts()
+        self._say(str(error), problem=True)
+
+    def _show_prompts(self) -> None:
+        try:
+            self._markups.show(self._bench.prompts())
+            self._complaint = "" if self._volume is not None else self._complaint
+        except SceneError as error:
+            self._markups.show(None)
+            self._say(str(error), problem=True)
+
+    def _look_at_job(self) -> None:
+        if self._job is None:
+            return
+        state = self._job.poll()
+        if state.lines:
+            self._tell(PrintedLines(tuple(state.lines)))
+        if isinstance(state, JobRunning):
+            return
+        self._job = None
+        if isinstance(state, JobDone):
+            self._say(state.message)
+            self._engine.start()
+        elif isinstance(state, JobFailed):
+            self._say(state.message, problem=True)
+        elif isinstance(state, JobCancelled):
+            self._say("Cancelled. Nothing was changed.")
+
+    def _heard(self, update: EngineUpdate) -> None:
+        if update.stage is EngineStage.UPLOAD:
+            self._uploading = update.fraction < 1
+            self._progress = update.fraction if self._uploading or self._pending else None
+            return
+        ticket, prompts = self._pending.get(update.segment_id, (0, None))
+        if ticket != update.ticket or prompts is None:
+            return
+        self._progress = update.fraction
+        self._uploading = False
+        if update.stage is EngineStage.FAILED:
+            self._failed(update.segment_id, str(update.error or update.message))
+            return
+        if update.stage is EngineStage.FINAL:
+            del self._pending[update.segment_id]
+            if not self._pending:
+                self._progress = None
+        if update.mask is not None:
+            self._write(update)
+        if update.message:
+            self._say(update.message)
+
+    def _write(self, update: EngineUpdate) -> None:
+        if update.mask is None or not self._bench.segment_exists(update.segment_id):
+            return
+        if update.stage is EngineStage.COARSE and not self.options.show_coarse:
+            return
+        try:
+            self._bench.write_result(update.segment_id, update.mask, update.stage, self.options)
+        except SegVolError as error:
+            self._failed(update.segment_id, str(error))
+            return
+        self._tell(ResultWritten(update.segment_id, update.stage))
+
+    def _failed(self, segment_id: str, message: str) -> None:
+        self._forget_pending(segment_id)
+        self._say(message, problem=True)
+
+    def _say(self, message: str, *, problem: bool = False) -> None:
+        if problem and message == self._complaint:
+            return
+        self._complaint = message if problem else ""
+        self._tell(Said(message, problem))
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is not None:
+            self._listener(event)
+
+    def _changed(self) -> None:
+        """Tell of a new picture, if it is a new one."""
+        picture = self._picture()
+        if picture != self._state:
+            self._state = picture
+            self._tell(StateChanged(picture))
+
+    def _picture(self) -> ControllerState:
+        bench, engine = self._bench, self._engine.status
+        phase = self._phase(engine.state)
+        present = bench.segment_exists(bench.segment_id)
+        prompts = None
+        if present:
+            try:
+                prompts = bench.prompts()
+            except SceneError:
+                prompts = None
+        return ControllerState(
+            phase=phase,
+            message=self._message(phase, engine.message),
+            progress=self._progress,
+            volume_node=bench.volume_node,
+            segmentation_node=bench.segmentation_node,
+            segment_id=bench.segment_id,
+            running=tuple(self._pending),
+            engine=engine.state,
+            has_prompts=prompts is not None,
+            can_run=prompts is not None and self._volume is not None,
+            can_cancel=bool(self._pending) or self._job is not None,
+            can_clear=present,
+            can_start_engine=engine.state in (EngineState.OFF, EngineState.FAILED),
+            undo_label=bench.history.undo_label,
+            redo_label=bench.history.redo_label,
+        )
+
+    def _phase(self, engine: EngineState) -> Phase:
+        """The first of these that is so."""
+        phases = {
+            Phase.CLOSED: self._closed,
+            Phase.INSTALLING: self._job is not None,
+            Phase.NO_VOLUME: self._bench.volume_node is None,
+            Phase.VOLUME_REFUSED: self._volume is None,
+            Phase.ENGINE_OFF: engine is EngineState.OFF,
+            Phase.ENGINE_STARTING: engine is EngineState.STARTING,
+            Phase.ENGINE_FAILED: engine is EngineState.FAILED,
+            Phase.UPLOADING: self._uploading,
+            Phase.RUNNING: bool(self._pending),
+            Phase.READY: True,
+        }
+        return next(phase for phase, is_so in phases.items() if is_so)
+
+    def _message(self, phase: Phase, engine: str) -> str:
+        if phase in (Phase.ENGINE_FAILED, Phase.ENGINE_STARTING) and engine:
+            return engine
+        return self._complaint or _MESSAGES[phase]
+
+
+_MESSAGES = {
+    Phase.NO_VOLUME: "Choose a CT volume.",
+    Phase.VOLUME_REFUSED: "This volume cannot be segmented.",
+    Phase.INSTALLING: "The packages of the inference process are being installed …",
+    Phase.ENGINE_OFF: "The inference process is not running: start it.",
+    Phase.ENGINE_STARTING: "The inference process is starting …",
+    Phase.ENGINE_FAILED: "The inference process has failed: start it again.",
+    Phase.UPLOADING: "The volume is being sent to the inference process …",
+    Phase.READY: "Click on what you want, draw a box round it, or type its name.",
+    Phase.RUNNING: "Computing …",
+    Phase.CLOSED: "",
+}
+
+
+def _organ(text: str) -> Organ:
+    """Return what a stored name means: an organ, or a text as it is."""
+    try:
+        return find(text)
+    except SegVolError:
+        return free_text(text)
+
+
+def _for_model(prompts: Prompts) -> Prompts:
+    """Return prompts with the spelling of the name that the model has learnt."""
+    if prompts.text is None:
+        return prompts
+    return replace(prompts, text=_organ(prompts.text).prompt)
+
+
+def _with_text(prompts: Prompts | None, text: str | None) -> Prompts | None:
+    points, box = (prompts.points, prompts.box) if prompts is not None else ((), None)
+    if not points and box is None and text is None:
+        return None
+    return Prompts(points, box, text)

@@ -1,0 +1,43 @@
+"""What the controller tells whoever listens, from within its methods and never from a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from SegVolLogic.engine import EngineStage
+from SegVolLogic.states import ControllerState
+
+
+@dataclass(frozen=True)
+class StateChanged:
+    """There is a new picture of everything."""
+
+    state: ControllerState
+
+
+@dataclass(frozen=True)
+class ResultWritten:
+    """A mask was written into a segment: ``COARSE`` for now, or ``FINAL``."""
+
+    segment_id: str
+    stage: EngineStage
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something that the user should read; `problem` if it is in the way."""
+
+    message: str
+    problem: bool = False
+
+
+@dataclass(frozen=True)
+class PrintedLines:
+    """Lines of an installation under way."""
+
+    lines: tuple[str, ...]
+
+
+Event = StateChanged | ResultWritten | Said | PrintedLines
+Listener = Callable[[Event], None]
