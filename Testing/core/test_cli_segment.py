@@ -324,7 +324,7 @@ def test_json_says_what_was_written_and_how_long_it_took(segment, out, ct, weigh
     seconds = printed["seconds"]
     steps = [seconds[name] for name in ("start", "read", "load", "prepare", "segment", "write")]
     assert min(steps) >= 0
-    assert sum(steps) <= seconds["total"] < 60
+    assert sum(steps) <= seconds["total"]
     assert seconds["first_mask"] == printed["segments"][0]["coarse_seconds"]
 
 
@@ -352,6 +352,14 @@ def test_a_volume_that_is_hardly_a_ct_gives_a_warning_and_a_result(segment, ct, 
     (warning,) = json.loads(result.stdout)["warnings"]
     assert result.stderr == f"Warning: {warning}\n"
     assert out.exists()
+
+
+def test_without_other_weights_the_bundled_starter_is_used(ct, out):
+    result = run("segment", ct, "-o", out, "--box", BOX, "--json")
+    # What it finds in a box at any place is its own affair; the model card measures that.
+    assert result.exit_code in (0, 3), result.output
+    assert json.loads(result.stdout)["weights"] == "starter"
+    assert list(masks_in(out)) == ["Segment"]
 
 
 # When nothing is found
