@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tomllib
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segvol_core.packages.requirements import (
@@ -40,6 +40,7 @@ def test_names_are_compared_as_pypi_does():
     )
 
 
+@settings(deadline=None)
 @given(st.permutations(["numpy >= 1.26", "torch>=2.6", "rich"]))
 def test_order_and_spaces_need_no_update(requirements):
     assert requirements_digest(tuple(requirements)) == requirements_digest(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segvol_core.errors import PackagesError
@@ -70,6 +70,7 @@ def test_a_swap_interrupted_after_any_renaming_recovers(folder, monkeypatch, had
     trash=st.booleans(),
     times=st.integers(1, 3),
 )
+@settings(deadline=None)
 def test_recovery_never_loses_the_last_and_never_takes_half(
     tmp_path_factory, current, old, new, trash, times
 ):
@@ -89,6 +90,27 @@ def test_recovery_never_loses_the_last_and_never_takes_half(
     swap.clear_leftovers(folder, downloads=True)
     left = {path.name for path in folder.parent.iterdir()}
     assert left == (set() if expected is None else {"py3"})
+
+
+def test_slicers_next_start_brings_back_what_a_kill_took_away(folder):
+    make(swap.beside(folder, "old"), "old")
+    make(swap.beside(folder, "new"), "new", complete=False)
+    swap.recover(folder)
+    assert content(folder) == "old"
+
+
+def test_recovering_leaves_a_running_installation_alone(folder):
+    make(swap.beside(folder, "old"), "old")
+    with swap.only_installer(folder):
+        swap.recover(folder)
+        assert content(folder) is None
+    swap.recover(folder)
+    assert content(folder) == "old"
+
+
+def test_recovering_where_nothing_was_installed_makes_nothing(folder):
+    swap.recover(folder)
+    assert not folder.parent.exists()
 
 
 def test_what_is_in_use_stays_and_is_said(folder, monkeypatch):

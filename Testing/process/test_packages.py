@@ -186,6 +186,32 @@ def test_without_uv_pip_installs(place, python_with_pip_only, no_uv_on_path):
     assert not (place.wheels.parent / ".local").exists()
 
 
+def test_through_a_launcher_as_pythonslicers_the_private_packages_come_first(place, tmp_path):
+    """PythonSlicer starts another process, whose PYTHONPATH has Slicer's own packages."""
+    slicers = tmp_path / "Slicer"
+    slicers.mkdir()
+    (slicers / "beta.py").write_text("raise ImportError('the beta of Slicer')")
+    make_wheel(place.wheels, "alpha", "1.1", requires=["beta"], source="import beta")
+    launcher = script(
+        tmp_path / "PythonSlicer",
+        "import os, subprocess, sys\n"
+        f"os.environ['PYTHONPATH'] = {str(slicers)!r}\n"
+        f"sys.exit(subprocess.call([{sys.executable!r}, *sys.argv[1:]]))",
+    )
+    place = replace(place, python=launcher)
+    done = place.run("install")
+    assert isinstance(done, JobDone), done
+    assert "Installing with uv." in done.lines
+    assert "Installing with pip." not in done.lines
+    assert isinstance(place.run("check"), JobDone)
+    slow_wheel(place)
+    job = place.start("update")
+    wait_for_line(job, "Trying the new packages.")
+    job.cancel()
+    assert isinstance(end_of(job), JobCancelled)
+    assert place.status().versions == {"alpha": "1.1", "beta": "1.0"}
+
+
 def test_an_update_installs_what_is_new_and_keeps_the_rest(installed):
     kept = (installed.folder / "alpha" / "data.bin").stat().st_ino
     make_wheel(installed.wheels, "beta", "2.0")
@@ -421,14 +447,20 @@ def test_the_installation_ends_when_slicer_is_killed(place, tmp_path):
     assert place.beside() == {place.folder.name}
 
 
-@pytest.mark.parametrize("seconds", [0.15, 0.35, 0.55, 0.75, 0.95, 1.15])
-def test_cancelling_at_any_moment_leaves_the_old_or_the_new(installed, seconds):
+@pytest.mark.parametrize(
+    "moment",
+    [0.0, 0.4, 0.8, 1.2, "Looking for uv.", "Installing with uv.", "Trying the new packages."],
+)
+def test_cancelling_at_any_moment_leaves_the_old_or_the_new(installed, moment):
     make_wheel(installed.wheels, "alpha", "2.0", requires=["beta"])
     make_wheel(installed.wheels, "beta", "2.0")
     old, new = {"alpha": "1.0", "beta": "1.0"}, {"alpha": "2.0", "beta": "2.0"}
     installed.require("alpha>=2", "beta>=2")
     job = installed.start("update")
-    time.sleep(seconds)
+    if isinstance(moment, str):
+        wait_for_line(job, moment)
+    else:
+        time.sleep(moment)
     before = time.monotonic()
     job.cancel()
     assert time.monotonic() - before < 1.0

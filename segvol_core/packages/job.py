@@ -18,8 +18,7 @@ from typing import Any, BinaryIO, Literal
 
 from segvol_core.bootstrap import REFUSED
 from segvol_core.child_python import bootstrap_command, child_environment
-from segvol_core.errors import PackagesError
-from segvol_core.packages.swap import finish_interrupted_swap, only_installer
+from segvol_core.packages.swap import recover
 from segvol_core.process_log import last_error_line, new_log_file, tail
 from segvol_core.process_tree import ProcessTree, exit_reason
 from segvol_core.user_folders import log_folder
@@ -182,8 +181,7 @@ class PackageJob:
             return
         self._tree.kill()
         # What is here after this line is whole, even if nothing else can be started any more.
-        with contextlib.suppress(PackagesError), only_installer(self._folder):
-            finish_interrupted_swap(self._folder)
+        recover(self._folder)
         with contextlib.suppress(OSError):
             self._tree = self._start(self._log, "clean", [])
 

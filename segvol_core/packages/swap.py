@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segvol_core.errors import PackagesError
@@ -124,6 +124,17 @@ def finish_interrupted_swap(folder: Path) -> None:
         discard(old)
     elif old.exists():
         _rename(old, folder)
+
+
+def recover(folder: Path) -> None:
+    """Bring the folder back if Slicer or the computer went down during a swap; takes milliseconds.
+
+    For the next start of Slicer, before `segvol_core.packages.status.read_status`. Does nothing
+    while an installation is at work, and where it cannot, a later installation will.
+    """
+    if folder.parent.is_dir():
+        with suppress(PackagesError), only_installer(folder):
+            finish_interrupted_swap(folder)
 
 
 def clear_leftovers(folder: Path, *, downloads: bool) -> None:
