@@ -1,6 +1,6 @@
 """HTTP to an inference process: every call ends within a set time, with an answer or a sentence.
 
-Only `requests` is needed, so that Slicer's own Python can import this module.
+Only `requests` (and its urllib3) is needed, so that Slicer's own Python can import this module.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.auth import AuthBase
 
 from segvol_core import __version__
@@ -114,6 +115,7 @@ class Connection:
             {
                 CLIENT_HEADER: self.client,
                 PROTOCOL_HEADER: str(PROTOCOL),
+                "Accept-Encoding": "identity",
                 "User-Agent": f"segvol/{__version__}",
             }
         )
@@ -167,7 +169,8 @@ class Connection:
                 **options,
             ) as response:
                 body = bytearray()
-                for piece in response.iter_content(_READ_BYTES):
+                # What has come, not what was asked for: else a slow server could hold us up.
+                while piece := response.raw.read1(_READ_BYTES):
                     body += piece
                     if time.monotonic() > deadline:
                         raise requests.exceptions.ReadTimeout
@@ -176,11 +179,11 @@ class Connection:
                 f"The certificate of {self.url} is not trusted: is the address right, and must a "
                 "certificate of your institution be given?"
             ) from error
-        except requests.exceptions.Timeout as error:
+        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise ServerGoneError(
                 f"The server {self.url} has not answered within {seconds:g} s."
             ) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise ServerGoneError(f"The server {self.url} cannot be reached.") from error
         if response.status_code >= 300:
             raise _error(response.status_code, bytes(body), self.url)

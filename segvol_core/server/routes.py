@@ -45,6 +45,7 @@ _REASONS = {
     426: "Client and server are of versions that do not fit.",
     429: "Too much is asked for at once: try again later.",
 }
+_BYTES = "application/octet-stream"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -79,12 +80,6 @@ Client = Annotated[
     ),
 ]
 Name = Annotated[str, Path(max_length=64)]
-
-
-class BinaryResponse(Response):
-    """Bytes."""
-
-    media_type = "application/octet-stream"
 
 
 router = APIRouter(
@@ -130,9 +125,7 @@ async def get_volume(volume: Name, client: Client, engine: EngineOf) -> VolumeAn
 @router.put(
     "/volumes/{volume}/chunks/{index}",
     responses=_failures(404, 409, 410),
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}
-    },
+    openapi_extra={"requestBody": {"required": True, "content": {_BYTES: _BINARY}}},
 )
 async def put_chunk(
     *,
@@ -210,10 +203,11 @@ async def get_request(request: Name, client: Client, engine: EngineOf) -> Reques
 
 @router.get(
     "/requests/{request}/mask",
-    response_class=BinaryResponse,
+    # Not a class with a type of its own, which FastAPI would describe the failures with, too.
+    response_class=Response,
     responses={
         200: {
-            "content": {BinaryResponse.media_type: _BINARY},
+            "content": {_BYTES: _BINARY},
             "description": "Header of 44 bytes, little-endian: `SVMK`; the format (16 bits), 1; 16 "
             "bits 0; nine numbers of 32 bits: shape, first voxel and size of the extent, each (k, "
             "j, i). Then one bit for each voxel of the extent, most significant first.",
@@ -221,14 +215,14 @@ async def get_request(request: Name, client: Client, engine: EngineOf) -> Reques
         **_failures(404, 410),
     },
 )
-async def get_mask(request: Name, client: Client, engine: EngineOf) -> BinaryResponse:
+async def get_mask(request: Name, client: Client, engine: EngineOf) -> Response:
     """Return the latest mask of a request."""
     found = engine.request(client, request)
     if found.mask is None:
         if found.state.open:
             raise Failure(404, "no_mask", "There is no mask yet.")
         raise Failure(410, "dropped_mask", "This mask is not kept any more: ask for it again.")
-    return BinaryResponse(found.mask)
+    return Response(found.mask, media_type=_BYTES)
 
 
 @router.delete("/requests/{request}", status_code=204, responses=_failures(404))

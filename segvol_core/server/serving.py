@@ -163,9 +163,7 @@ class HttpServer(uvicorn.Server):
         try:
             config.load()
         except (OSError, ValueError) as error:
-            raise SegVolError(
-                f"The TLS certificate or its key cannot be used: {error}."
-            ) from error
+            raise SegVolError(f"The TLS certificate or its key cannot be used: {error}.") from error
         super().__init__(config)
         self._on_ready = on_ready
         self._listening = _listen(address)
