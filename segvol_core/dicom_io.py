@@ -1,7 +1,5 @@
 """Reading a DICOM series from its folder, with the geometry that its slices state."""
 
-# SimpleITK is not annotated.
-
 import warnings
 from pathlib import Path
 

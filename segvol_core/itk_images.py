@@ -4,8 +4,6 @@ ITK keeps positions in LPS millimetres, as spacing, origin and a direction matri
 the unit vectors of the i, j and k axes.
 """
 
-# SimpleITK is not annotated.
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

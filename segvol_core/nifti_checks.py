@@ -4,8 +4,6 @@ It fills a truncated file with zeros, turns NaN into 0 (which is water in a CT),
 two orientations if they differ.
 """
 
-# SimpleITK is not annotated.
-
 import gzip
 import zlib
 from pathlib import Path
@@ -25,9 +23,12 @@ _UNKNOWN_UNIT, _MILLIMETRES = 0, 2
 """NIfTI's codes of units of length, the lower three bits of xyzt_units."""
 
 
-def is_nifti(image: SimpleITK.Image | SimpleITK.ImageFileReader) -> bool:
-    """Whether an image, or the header a reader has read, is that of a NIfTI file."""
-    return bool(image.HasMetaDataKey("sform_code") and image.HasMetaDataKey("vox_offset"))
+def is_nifti(path: Path) -> bool:
+    """Whether ITK reads a file as NIfTI.
+
+    The metadata do not tell: a file that was converted from NIfTI may have kept them.
+    """
+    return bool(SimpleITK.ImageFileReader.GetImageIOFromFileName(str(path)) == "NiftiImageIO")
 
 
 def non_finite_voxels(path: Path, header: SimpleITK.ImageFileReader) -> NDArray[np.bool_] | None:

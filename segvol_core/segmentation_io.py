@@ -4,8 +4,6 @@ A file appears under its name only when it is complete: it is written in a tempo
 the target and then moved, so that an error leaves whatever was there before.
 """
 
-# SimpleITK and slicerio are not annotated.
-
 import os
 import re
 import tempfile

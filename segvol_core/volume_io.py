@@ -1,7 +1,5 @@
 """Reading a CT: NIfTI, NRRD, MHA/MHD, a DICOM series folder or a DICOM file of many frames."""
 
-# SimpleITK is not annotated.
-
 import os
 import warnings
 from pathlib import Path
@@ -77,12 +75,13 @@ def _read_file(path: Path) -> tuple[NDArray[Any], FloatArray]:
                 reader.GetPixelID(),
                 is_dicom=reader.HasMetaDataKey(_DICOM_STUDY_UID),
             )
-            if is_nifti(reader):
+            nifti = is_nifti(path)
+            if nifti:
                 missing = non_finite_voxels(path, reader)
             image = reader.Execute()
     except (OSError, RuntimeError) as error:
         raise VolumeError(_reason(path, str(error))) from error
-    if is_nifti(image):
+    if nifti:
         for message in orientation_warnings(image):
             warnings.warn(message, SegVolWarning, stacklevel=3)
     if image.GetDimension() == 4:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from segvol_core.checkpoint_file import CheckpointFile, read_checkpoint_file
 from segvol_core.errors import WeightsError
@@ -247,7 +249,7 @@ def _stored_config(checkpoint: CheckpointFile, path: Path) -> SegVolConfig:
 def _empty_model(config: SegVolConfig, path: Path) -> SegVol:
     """Build a network that has shapes but no memory and no values yet."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _SkipInitialisation():
             return SegVol(config)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a configuration that makes no sense: {error}.") from error
@@ -272,3 +274,23 @@ def _check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], pa
 def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
     return shown if len(names) <= _NAMES_IN_A_MESSAGE else f"{shown}, …"
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    """Draws no first values: on the meta device there are none, and drawing them loads a compiler.
+
+    ``torch.nn.init.normal_`` on that device imports ``torch._dynamo``, which takes a second or two.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        del types
+        given = kwargs or {}
+        if func in (nn.init.normal_, nn.init.trunc_normal_, nn.init.kaiming_uniform_):
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)

@@ -493,3 +493,13 @@ def test_itk_says_nothing_about_files(tmp_path, ct, capfd):
     with pytest.raises(VolumeError):
         read_volume(empty)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "nhdr", "mha"])
+def test_a_file_converted_from_nifti_is_read_as_what_it_is(tmp_path, ct, suffix):
+    nifti = write_image(tmp_path / "ct.nii.gz", ct.astype(np.float32))
+    image = SimpleITK.ReadImage(str(nifti))
+    assert image.HasMetaDataKey("sform_code")  # it keeps them, and writes them into a NRRD
+    converted = tmp_path / f"converted.{suffix}"
+    SimpleITK.WriteImage(image, str(converted))
+    np.testing.assert_array_equal(read_volume(converted).voxels, ct)

@@ -510,3 +510,13 @@ def test_downloaded_weights_are_in_the_users_cache(
 def test_loading_weights_does_not_import_the_hub_client() -> None:
     program = "import sys, segvol_core.weights; sys.exit('huggingface_hub' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
+
+
+def test_loading_weights_does_not_load_a_compiler():
+    code = (
+        "import sys; from segvol_core.weights import _empty_model; "
+        "from segvol_core.model.config import PUBLISHED; "
+        "_empty_model(PUBLISHED, 'x'); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603
+    assert ended.returncode == 0
