@@ -330,14 +330,23 @@ class SegVolController:
             self._heard(update)
         self._changed()
 
-    def close(self) -> None:
-        """End everything as the application quits: the process, and the markups of prompts."""
+    def close(self, *, stop_engine: bool = True) -> None:
+        """End everything as the application quits: the process, and the markups of prompts.
+
+        Parameters
+        ----------
+        stop_engine
+            False to leave the engine to someone else, without anything to do.
+        """
         if self._closed:
             return
         self._closed = True
-        self._pending.clear()
+        self._forget_pending()
         self._bench.drop_previews()
-        self._engine.stop()
+        if stop_engine:
+            self._engine.stop()
+        else:
+            self._engine.use_volume(None)
         if self._job is not None:
             self._job.cancel()
         self._markups.close()
