@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
+from stand_ins import wait_until
 
+from segvol_core.packages import installing
 from segvol_core.packages.failures import explain, without_secrets
 from segvol_core.packages.installers import (
     Installation,
@@ -15,6 +19,7 @@ from segvol_core.packages.installers import (
     pytorch_index,
     uv_command,
 )
+from segvol_core.packages.status import MARKER
 
 WHEELS = Path("/media/wheels")
 
@@ -79,6 +84,42 @@ def test_proxies_and_mirrors_reach_the_installers_and_other_targets_do_not(tmp_p
     assert not {"PIP_TARGET", "PIP_USER", "UV_SYSTEM_PYTHON"} & environment.keys()
     for name in ("TMPDIR", "UV_CACHE_DIR", "PIP_CACHE_DIR"):
         assert Path(environment[name]).is_relative_to(tmp_path / "py3.download")
+
+
+def test_a_long_download_shows_how_far_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(installing, "_SECONDS_BETWEEN_SIZES", 0.01)
+    plan = Installation(Path("py"), tmp_path / "py3", tmp_path / "py3.new", Path("list.txt"))
+    installer = installing.Installer(plan, 0, keep_installed=False)
+    (tmp_path / "py3.download" / "torch.part").write_bytes(bytes(3_000_000))
+    done, said = threading.Event(), [""]
+    thread = threading.Thread(target=installer._tell_size, args=(done,))
+    thread.start()
+
+    def told(line: str) -> bool:
+        said[0] += capsys.readouterr().out
+        return line in said[0]
+
+    try:
+        wait_until(lambda: told("3 MB so far.\n"))
+        (tmp_path / "py3.new").mkdir()
+        (tmp_path / "py3.new" / "torch").write_bytes(bytes(2_000_000))
+        wait_until(lambda: told("5 MB so far.\n"))
+    finally:
+        done.set()
+        thread.join()
+    assert said[0].count("3 MB") == 1  # said once, not every time
+
+
+def test_a_disk_without_hard_links_gets_copies(tmp_path, monkeypatch):
+    def refuse(*_paths: str) -> None:
+        raise OSError(95, "Operation not supported")
+
+    (tmp_path / "py3").mkdir()
+    (tmp_path / "py3" / "alpha.py").write_text("alpha")
+    (tmp_path / "py3" / MARKER).write_text("{}")
+    monkeypatch.setattr(os, "link", refuse)
+    installing._copy_links(tmp_path / "py3", tmp_path / "py3.new")
+    assert [path.name for path in (tmp_path / "py3.new").iterdir()] == ["alpha.py"]
 
 
 @pytest.mark.parametrize(

@@ -393,7 +393,7 @@ def wait_for_line(job: PackageJob, line: str) -> None:
     wait_until(lambda: line in job.poll().lines)
 
 
-def test_a_second_installation_waits_for_its_turn(place):
+def test_a_second_installation_is_refused_meanwhile(place):
     slow_wheel(place)
     first = place.start("install")
     wait_for_line(first, "Trying the new packages.")
