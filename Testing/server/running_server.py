@@ -14,9 +14,10 @@ import requests
 from segvol_core.client import Connection, RemoteSession, RemoteStage, RemoteUpdate
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts
+from segvol_core.server.address import Address
 from segvol_core.server.application import create_app
 from segvol_core.server.engine import Engine
-from segvol_core.server.serving import Address, HttpServer
+from segvol_core.server.serving import HttpServer
 from segvol_core.server.settings import Settings
 from segvol_core.volume import Volume
 from segvol_core.wire import CLIENT_HEADER

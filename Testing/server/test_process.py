@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running_server import TOKEN, until
+from running_server import until
+from server_process import Process
 from small_network import prompts_of_every_kind, small_network, small_volume
 
 from segvol_core import __version__
-from segvol_core.client import Connection, RemoteSession, RemoteStage, ServerGoneError
+from segvol_core.client import RemoteSession, RemoteStage, ServerGoneError
 from segvol_core.session import Session
 from segvol_core.weights import save_model
 
@@ -37,47 +37,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_model(small_network(), path)
     return path
-
-
-class Process:
-    """A server, started as the extension starts it."""
-
-    def __init__(self, folder: Path, *options: object, inside: tuple[str, ...] = ()) -> None:
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
-        self.ready_file = folder / "ready.json"
-        self.log_file = folder / "server.log"
-        token_file = folder / "token"
-        token_file.write_text(TOKEN)
-        token_file.chmod(0o600)
-        given = {
-            "--port": 0,
-            "--token-file": token_file,
-            "--ready-file": self.ready_file,
-            "--log-file": self.log_file,
-            **dict(zip(options[::2], options[1::2], strict=True)),
-        }
-        words = [str(word) for option in given.items() for word in option if word != ""]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.popen = subprocess.Popen(  # noqa: S603
-            [*inside, sys.executable, "-m", "segvol_core.cli", "serve", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-        )
-
-    def ready(self) -> dict[str, object]:
-        until(self.ready_file.exists, 120)
-        answer: dict[str, object] = json.loads(self.ready_file.read_text())
-        return answer
-
-    def connect(self) -> Connection:
-        return Connection(str(self.ready()["url"]), TOKEN, timeout_seconds=60.0)
-
-    def end(self) -> None:
-        self.popen.kill()
-        self.popen.communicate()
 
 
 @pytest.fixture
@@ -138,9 +97,11 @@ def test_a_server_lives_and_is_killed_and_another_gives_the_same_mask(
     assert len(finals) == 1
     assert np.array_equal(finals[0].mask.whole(), expected)
 
-    # Told to end.
-    third.popen.terminate()
-    third.popen.communicate(timeout=60)
+    # Told to end, as by Ctrl-C.
+    third.popen.send_signal(signal.SIGINT)
+    _, said = third.popen.communicate(timeout=60)
+    assert said == b""
+    assert third.popen.returncode in (0, 130)
     log = third.log_file.read_text()
     assert "serving" in log
     assert "Smith" not in log
@@ -200,7 +161,6 @@ def test_why_it_does_not_start_is_one_sentence_for_whoever_started_it(
     processes = {
         "There are no weights and no file named none": start("--weights", "none"),
         "can be reached from other computers": start("--host", "0.0.0.0"),  # noqa: S104
-        "There is no device": start("--device", "toaster"),
         "The token cannot be read": start("--token-file", tmp_path / "no-token"),
     }
     for sentence, process in processes.items():
@@ -210,13 +170,3 @@ def test_why_it_does_not_start_is_one_sentence_for_whoever_started_it(
         assert process.popen.returncode == 2
         assert sentence in said.decode()
         assert sentence in process.log_file.read_text()
-
-
-@posix
-def test_ctrl_c_ends_it_without_a_complaint(start: Callable[..., Process]) -> None:
-    process = start()
-    process.ready()
-    process.popen.send_signal(signal.SIGINT)
-    _, said = process.popen.communicate(timeout=60)
-    assert said == b""
-    assert process.popen.returncode in (0, 130)

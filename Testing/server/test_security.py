@@ -24,8 +24,8 @@ from segvol_core.client import (
 )
 from segvol_core.errors import SegVolError
 from segvol_core.model.segvol import SegVol
+from segvol_core.server.address import Address, check_address, is_loopback
 from segvol_core.server.authentication import is_authorized, new_token, read_token
-from segvol_core.server.serving import Address, check_address, is_loopback
 from segvol_core.session import Session
 from segvol_core.volume import Volume
 from segvol_core.wire import CHECKSUM_HEADER, PROTOCOL_HEADER

@@ -82,7 +82,7 @@ def test_own_click_does_not_wait_for_own_long_list(
 def test_eight_clients_on_four_volumes_get_the_masks_they_would_get_alone(
     network: object,
 ) -> None:
-    prompts_each = 25
+    prompts_each = 20
     volumes = [small_volume(seed, (12 + seed, 34, 36)) for seed in range(4)]
     sessions_here = [Session(small_network(), volume) for volume in volumes]
     expected = [

@@ -28,7 +28,7 @@ from segvol_core.cli.options import (
 if TYPE_CHECKING:
     from segvol_core.cli.segmenting import Result
 
-_PROMPTS, _OUTPUT = "Prompts", "Output"
+_PROMPTS, _OUTPUT, _SERVER = "Prompts", "Output", "Server"
 _RAS, _IJK = "R,A,S", "i,j,k"
 
 
@@ -147,6 +147,39 @@ def segment(
     precision: PrecisionOption = Precision.FLOAT32,
     cache_mb: CacheOption = 1024,
     series: SeriesOption = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Segment on a server (`segvol serve`) and not here; --weights is one of its "
+            "networks then, its first one by default, and the other options of computing are its "
+            "own.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="SEGVOL_TOKEN",
+            show_envvar=True,
+            help="The server's token; rather in the variable, since others can see options.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = "",
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM", help="Certificates to trust for https.", rich_help_panel=_SERVER
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Send the CT to another computer without https: everyone on the way can read it.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,  # noqa: ARG001  # Its callback has told the group.
 ) -> None:
@@ -179,6 +212,7 @@ def segment(
     with progress_bars() as progress:
         with step(progress, "Starting"):
             from segvol_core.cli.segmenting import Task, segment_file  # noqa: PLC0415
+            from segvol_core.cli.segmenting_there import Server  # noqa: PLC0415
         clock.lap("start")
         task = Task(
             ct=ct,
@@ -192,6 +226,7 @@ def segment(
             windows=windows.value,
             precision=precision.value,
             cache_bytes=cache_mb * 2**20,
+            server=None if server is None else Server(server, token, ca_file, insecure),
         )
         result = segment_file(task, progress, clock)
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.progress import Progress
 
 from segvol_core import __version__
+from segvol_core.cli.answers import Answer
 from segvol_core.cli.clock import Clock
 from segvol_core.cli.command_group import noted_warnings
 from segvol_core.cli.progress import step
 from segvol_core.cli.prompt_options import SegmentRequest
+from segvol_core.cli.segmenting_there import Server, answers_there
 from segvol_core.devices import choose_device
 from segvol_core.embeddings import Precision
 from segvol_core.errors import SegVolError, SegVolWarning
@@ -32,7 +33,7 @@ from segvol_core.weights import load_model
 from segvol_core.weights_folder import weights_path
 from segvol_core.zoom import Placement
 
-Mask = npt.NDArray[np.bool_]
+_AS_THE_SERVER = "as the server was started"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Task:
     windows: Placement
     precision: Precision
     cache_bytes: int
+    server: Server | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Result:
     segments, files
         What was written.
     seconds
-        ``start`` (PyTorch), ``read``, ``load`` (the network), ``prepare`` (the volume),
+        ``start`` (PyTorch), ``read``, ``load`` (the network, or the server's first answer),
+        ``prepare`` (the volume, or sending it to the server),
         ``segment`` (all masks), ``write``, ``total``; and ``first_mask``, from the beginning of
         ``segment`` to the first coarse mask.
     warnings
@@ -120,26 +123,20 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     """
     with noted_warnings() as noted:
         _refuse_targets(task)
-        weights_path(task.weights)
-        device = choose_device(task.device)
+        if task.server is None:
+            weights_path(task.weights)
+            choose_device(task.device)
         with step(progress, "Reading the CT"):
             volume = read_volume(task.ct, task.series)
         check_target(task.output, volume)
         prompts = [request.prompts(volume) for request in task.requests]
         clock.lap("read")
-        with step(progress, "Loading the network"):
-            model = _load_on(device, task.weights)
-        clock.lap("load")
-        with step(progress, "Preparing the CT"):
-            session = Session(
-                model,
-                volume,
-                windows=task.windows,
-                cache_bytes=task.cache_bytes,
-                precision=task.precision,
+        if task.server is None:
+            answers, device = _answers_here(task, volume, prompts, progress, clock)
+        else:
+            answers, device = answers_there(
+                task.server, task.weights, volume, prompts, progress=progress, clock=clock
             )
-        clock.lap("prepare")
-        answers = _segment(session, prompts, progress)
         clock.lap("segment")
         for request, answer in zip(task.requests, answers, strict=True):
             if not answer.mask.any():
@@ -155,10 +152,10 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     first_mask = min(answer.coarse_seconds for answer in answers)
     return Result(
         version=__version__,
-        device=str(next(model.parameters()).device),
+        device=device,
         weights=task.weights,
-        windows=task.windows,
-        precision=task.precision,
+        windows=task.windows if task.server is None else _AS_THE_SERVER,
+        precision=task.precision if task.server is None else _AS_THE_SERVER,
         segments=_results(task, volume, answers, files),
         files=files,
         seconds={**clock.laps, "first_mask": first_mask, "total": clock.total()},
@@ -166,19 +163,32 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    mask: Mask
-    coarse_seconds: float
-    final_seconds: float
+def _answers_here(
+    task: Task, volume: Volume, prompts: Sequence[Prompts], progress: Progress, clock: Clock
+) -> tuple[list[Answer], str]:
+    """Final masks of all prompts, and the device that they were computed on."""
+    with step(progress, "Loading the network"):
+        model = _load_on(choose_device(task.device), task.weights)
+    clock.lap("load")
+    with step(progress, "Preparing the CT"):
+        session = Session(
+            model,
+            volume,
+            windows=task.windows,
+            cache_bytes=task.cache_bytes,
+            precision=task.precision,
+        )
+    clock.lap("prepare")
+    answers = _segment(session, prompts, progress)
+    return answers, str(next(model.parameters()).device)
 
 
-def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -> list[_Answer]:
+def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -> list[Answer]:
     """Final masks of all prompts, with the seconds that each mask took."""
     begin = time.perf_counter()
     bar = progress.add_task("Segmenting", total=1.0)
     coarse_seconds: dict[int, float] = {}
-    answers: dict[int, _Answer] = {}
+    answers: dict[int, Answer] = {}
     for update in session.segment_many(prompts):
         doing = "Segmenting"
         if update.stage is Stage.COARSE:
@@ -188,12 +198,12 @@ def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -
         if update.stage is Stage.COARSE:
             coarse_seconds[update.index] = seconds
         elif update.mask is not None:
-            answers[update.index] = _Answer(update.mask, coarse_seconds[update.index], seconds)
+            answers[update.index] = Answer(update.mask, coarse_seconds[update.index], seconds)
     progress.remove_task(bar)
     return [answers[index] for index in range(len(prompts))]
 
 
-def _segment_of(request: SegmentRequest, answer: _Answer) -> Segment:
+def _segment_of(request: SegmentRequest, answer: Answer) -> Segment:
     if request.organ is None:
         return Segment(request.name, answer.mask)
     organ = request.organ
@@ -201,7 +211,7 @@ def _segment_of(request: SegmentRequest, answer: _Answer) -> Segment:
 
 
 def _results(
-    task: Task, volume: Volume, answers: Sequence[_Answer], files: Sequence[Path]
+    task: Task, volume: Volume, answers: Sequence[Answer], files: Sequence[Path]
 ) -> list[SegmentResult]:
     millilitres_per_voxel = abs(np.linalg.det(volume.ijk_to_ras[:3, :3])) / 1000
     results = []

@@ -132,6 +132,8 @@ def serve(
 
     Volumes and masks stay in memory; nothing of a patient is written to disk or logged.
     """
+    from segvol_core.server.address import Address, check_address  # noqa: PLC0415
+    from segvol_core.server.authentication import new_token, read_token  # noqa: PLC0415
     from segvol_core.server.logs import start_log  # noqa: PLC0415
     from segvol_core.server.parent import end_with_process  # noqa: PLC0415
     from segvol_core.server.parent import end_with_stdin as watch_stdin  # noqa: PLC0415
@@ -149,21 +151,17 @@ def serve(
 
     with reported_start(ready_file) as tell_ready:
         start_log(log_file)
-        from segvol_core.server.application import create_app  # noqa: PLC0415
-        from segvol_core.server.authentication import new_token, read_token  # noqa: PLC0415
-        from segvol_core.server.computer_memory import default_memory_bytes  # noqa: PLC0415
-        from segvol_core.server.engine import Engine  # noqa: PLC0415
-        from segvol_core.server.serving import (  # noqa: PLC0415
-            Address,
-            check_address,
-            load_models,
-        )
-        from segvol_core.server.serving import serve as run  # noqa: PLC0415
-        from segvol_core.server.settings import Settings  # noqa: PLC0415
-
         address = Address(host, port, tls_cert, tls_key)
         check_address(address, own_token=token_file is None, insecure=insecure)
         token = new_token() if token_file is None else read_token(token_file)
+
+        from segvol_core.server.application import create_app  # noqa: PLC0415
+        from segvol_core.server.computer_memory import default_memory_bytes  # noqa: PLC0415
+        from segvol_core.server.engine import Engine  # noqa: PLC0415
+        from segvol_core.server.serving import load_models  # noqa: PLC0415
+        from segvol_core.server.serving import serve as run  # noqa: PLC0415
+        from segvol_core.server.settings import Settings  # noqa: PLC0415
+
         models, found_device = load_models(weights or ["starter"], device)
 
         def on_ready(url: str) -> None:
