@@ -1,28 +1,34 @@
 # `make demo` and `make test` install what they need into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test install lint clean
+.PHONY: demo test lint clean
 
-install: .venv/.installed
-
-.venv/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "SegVol needs Python 3.10 or newer"'
-	@$(PYTHON) -m venv .venv || { echo "Cannot make a virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,server,slicer,dev]'
-	@touch $@
-
-demo: install
+demo: .venv/.for-demo
 	$(BIN)/python -m segvol_core.demo
-
-lint: install
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
 
 test: lint
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
+lint: .venv/.for-tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "SegVol needs Python 3.10 or newer")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Cannot make a virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+.venv/.for-demo: .venv/.made pyproject.toml constraints.txt
+	$(INSTALL) '.[train]'
+	@touch $@
+
+.venv/.for-tests: .venv/.made pyproject.toml constraints.txt
+	$(INSTALL) '.[train,server,slicer,dev]'
+	@touch $@ .venv/.for-demo
+
 clean:
-	rm -rf .venv demo runs
+	rm -rf .venv demo
