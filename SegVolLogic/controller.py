@@ -7,20 +7,20 @@ calls it from a timer, about twenty times a second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from segvol_core.errors import PromptError, SegVolError
-from segvol_core.organs import Organ, find, free_text, parse_names
+from segvol_core.organs import Organ, parse_names
 from segvol_core.prompts import Prompts, place
 from segvol_core.volume import Volume
 from SegVolLogic.engine import Engine, EngineStage, EngineState, EngineUpdate
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import Event, Listener, PrintedLines, ResultWritten, Said, StateChanged
+from SegVolLogic.organ_texts import organ_of, with_text
 from SegVolLogic.prompt_changes import same_prompts, what_changed
 from SegVolLogic.prompt_markups import PromptMarkups
-from SegVolLogic.states import ControllerState, Options, Phase
+from SegVolLogic.requests import Requests
+from SegVolLogic.states import MESSAGES, ControllerState, Options, Phase
 from SegVolLogic.volume_node import VolumeState, volume_of, volume_state
 from SegVolLogic.workbench import Workbench
 
@@ -62,16 +62,13 @@ class SegVolController:
     ) -> None:
         self.options = options or Options()
         self._scene = scene
-        self._engine = engine
+        self._requests = Requests(engine)
         self._listener = listener
         self._bench = Workbench(scene)
         self._markups = PromptMarkups(scene)
         self._volume: Volume | None = None
         self._volume_state: VolumeState | None = None
-        self._pending: dict[str, tuple[int, Prompts]] = {}
         self._complaint = ""
-        self._progress: float | None = None
-        self._uploading = False
         self._job: PackageJob | None = None
         self._closed = False
         self._state = self._picture()
@@ -97,7 +94,7 @@ class SegVolController:
         """
         if node is self._bench.volume_node:
             return
-        self._forget_pending()
+        self._forget_all()
         self._bench.volume_node = node
         self._read_volume()
         self._say_if_it_does_not_fit()
@@ -112,7 +109,7 @@ class SegVolController:
             If SegVol cannot write into it; the one before stays chosen then.
         """
         if node is not self._bench.segmentation_node:
-            self._forget_pending()
+            self._forget_all()
             self._bench.choose_segmentation(node)
             self._show_prompts()
             self._say_if_it_does_not_fit()
@@ -147,7 +144,7 @@ class SegVolController:
         """
         (organ,) = parse_names(text) if text.strip() else (None,)
         before = self._bench.prompts()
-        after = _with_text(before, None if organ is None else organ.name)
+        after = with_text(before, None if organ is None else organ.name)
         self._commit(before, after, organ)
 
     def segment_names(self, text: str) -> tuple[str, ...]:
@@ -168,7 +165,7 @@ class SegVolController:
         self._need_volume()
         wanted = self._bench.add_organs(organs)
         self._show_prompts()
-        self._ask(wanted)
+        self._requests.ask(wanted)
         self._changed()
         return tuple(wanted)
 
@@ -188,7 +185,7 @@ class SegVolController:
         """
         if prompts is not None:
             place(prompts, self._need_volume().canonical())
-        organ = None if prompts is None or prompts.text is None else _organ(prompts.text)
+        organ = None if prompts is None or prompts.text is None else organ_of(prompts.text)
         return self._commit(self._bench.prompts(), prompts, organ)
 
     # Computing
@@ -206,14 +203,14 @@ class SegVolController:
         if prompts is None or self._bench.segment_id is None:
             raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
         self._need_volume()
-        self._ask({self._bench.segment_id: prompts})
+        self._requests.ask({self._bench.segment_id: prompts})
         self._changed()
 
     def cancel(self) -> None:
         """Compute nothing of what is being computed; or end an installation."""
         if self._job is not None:
             self._job.cancel()
-        self._forget_pending()
+        self._forget_all()
         self._changed()
 
     # Steps
@@ -246,7 +243,7 @@ class SegVolController:
         SceneError
             If there is no segment, or it cannot be written into.
         """
-        self._forget_pending(self._bench.segment_id)
+        self._requests.forget(self._bench.segment_id or "")
         self._bench.clear()
         self._show_prompts()
         self._changed()
@@ -280,7 +277,7 @@ class SegVolController:
         """
         if not self._bench.segment_exists(segment_id):
             raise SceneError("That segment is not there any more.")
-        self._forget_pending(segment_id)
+        self._forget(segment_id)
         self._bench.remove_segment(segment_id)
         self._show_prompts()
         self._changed()
@@ -289,24 +286,19 @@ class SegVolController:
 
     def start_engine(self) -> None:
         """Start the inference process, or connect to the server, again if it failed."""
-        self._engine.start()
+        self._requests.engine.start()
         self._changed()
 
     def stop_engine(self) -> None:
         """End the inference process; nothing in the scene is lost."""
-        self._forget_pending()
-        self._engine.stop()
-        self._progress = None
-        self._uploading = False
+        self._forget_all()
+        self._requests.engine.stop()
+        self._requests.uploading = False
         self._changed()
 
     def use_engine(self, engine: Engine) -> None:
         """Compute somewhere else, or with other weights: what is under way begins anew there."""
-        self._engine.stop()
-        self._engine = engine
-        self._engine.use_volume(self._volume)
-        self._engine.start()
-        self._ask_again()
+        self._requests.use_engine(engine)
         self._changed()
 
     def install(self, job: PackageJob) -> None:
@@ -326,7 +318,7 @@ class SegVolController:
         self._look_at_job()
         self._look_at_scene()
         self._look_at_markups()
-        for update in self._engine.poll():
+        for update in self._requests.engine.poll():
             self._heard(update)
         self._changed()
 
@@ -341,12 +333,12 @@ class SegVolController:
         if self._closed:
             return
         self._closed = True
-        self._forget_pending()
+        self._forget_all()
         self._bench.drop_previews()
         if stop_engine:
-            self._engine.stop()
+            self._requests.engine.stop()
         else:
-            self._engine.use_volume(None)
+            self._requests.engine.use_volume(None)
         if self._job is not None:
             self._job.cancel()
         self._markups.close()
@@ -364,38 +356,24 @@ class SegVolController:
     def _prompts_changed(self, segment_id: str, prompts: Prompts | None) -> None:
         self._complaint = ""
         if prompts is None:
-            self._forget_pending(segment_id)
+            self._forget(segment_id)
         elif self.options.auto_run:
-            self._ask({segment_id: prompts})
+            self._requests.ask({segment_id: prompts})
         self._changed()
 
-    def _ask(self, wanted: Mapping[str, Prompts]) -> None:
-        ticket = self._engine.request({key: _for_model(each) for key, each in wanted.items()})
-        for segment_id, prompts in wanted.items():
-            self._pending[segment_id] = (ticket, prompts)
-        self._progress = 0.0
+    def _forget(self, segment_id: str) -> None:
+        """Compute a segment no longer, and take its coarse mask back."""
+        self._requests.forget(segment_id)
+        self._bench.drop_preview(segment_id)
 
-    def _ask_again(self) -> None:
-        """Ask for everything once more, each as it was asked for."""
-        tickets: dict[int, dict[str, Prompts]] = {}
-        for segment_id, (ticket, prompts) in self._pending.items():
-            tickets.setdefault(ticket, {})[segment_id] = prompts
-        for wanted in tickets.values():
-            self._ask(wanted)
-
-    def _forget_pending(self, segment_id: str | None = None) -> None:
-        """Compute a segment no longer, or none at all."""
-        for each in list(self._pending) if segment_id is None else [segment_id]:
-            if self._pending.pop(each, None) is not None:
-                self._engine.cancel(each)
-            self._bench.drop_preview(each)
-        if not self._pending:
-            self._progress = None
+    def _forget_all(self) -> None:
+        for segment_id in self._requests.running:
+            self._forget(segment_id)
 
     def _after_step(self, step: Any) -> None:
         if step is not None:
             for segment_id in step.segment_ids:
-                self._forget_pending(segment_id)
+                self._forget(segment_id)
             self._show_prompts()
         self._changed()
 
@@ -414,9 +392,7 @@ class SegVolController:
                 self._volume, self._volume_state = volume_of(node), volume_state(node)
             except SegVolError as error:
                 self._complaint = str(error)
-        self._engine.use_volume(self._volume)
-        self._uploading = self._volume is not None
-        self._progress = None
+        self._requests.use_volume(self._volume)
 
     def _say_if_it_does_not_fit(self) -> None:
         if self._volume is None:
@@ -429,19 +405,16 @@ class SegVolController:
     def _look_at_scene(self) -> None:
         node = self._bench.volume_node
         if node is not None and not self._scene.IsNodePresent(node):
-            self._forget_pending()
+            self._forget_all()
             self._bench.volume_node = None
             self._read_volume()
             self._say("The volume was removed from the scene.", problem=True)
         elif node is not None and self._present_state(node) != self._volume_state:
             self._read_volume()
-            self._ask_again()
+            self._requests.ask_again()
         current = self._bench.segment_id
         for segment_id in self._bench.look():
-            if self._pending.pop(segment_id, None) is not None:
-                self._engine.cancel(segment_id)
-        if not self._pending and not self._uploading:
-            self._progress = None
+            self._requests.forget(segment_id)
         if current is not None and self._bench.segment_id is None:
             self._show_prompts()
 
@@ -496,29 +469,18 @@ class SegVolController:
         self._job = None
         if isinstance(state, JobDone):
             self._say(state.message)
-            self._engine.start()
+            self._requests.engine.start()
         elif isinstance(state, JobFailed):
             self._say(state.message, problem=True)
         elif isinstance(state, JobCancelled):
             self._say("Cancelled. Nothing was changed.")
 
     def _heard(self, update: EngineUpdate) -> None:
-        if update.stage is EngineStage.UPLOAD:
-            self._uploading = update.fraction < 1
-            self._progress = update.fraction if self._uploading or self._pending else None
+        if not self._requests.is_current(update):
             return
-        ticket, prompts = self._pending.get(update.segment_id, (0, None))
-        if ticket != update.ticket or prompts is None:
-            return
-        self._progress = update.fraction
-        self._uploading = False
         if update.stage is EngineStage.FAILED:
             self._failed(update.segment_id, str(update.error or update.message))
             return
-        if update.stage is EngineStage.FINAL:
-            del self._pending[update.segment_id]
-            if not self._pending:
-                self._progress = None
         if update.mask is not None:
             self._write(update)
         if update.message:
@@ -537,7 +499,7 @@ class SegVolController:
         self._tell(ResultWritten(update.segment_id, update.stage))
 
     def _failed(self, segment_id: str, message: str) -> None:
-        self._forget_pending(segment_id)
+        self._forget(segment_id)
         self._say(message, problem=True)
 
     def _say(self, message: str, *, problem: bool = False) -> None:
@@ -558,7 +520,8 @@ class SegVolController:
             self._tell(StateChanged(picture))
 
     def _picture(self) -> ControllerState:
-        bench, engine = self._bench, self._engine.status
+        bench, requests = self._bench, self._requests
+        engine = requests.engine.status
         phase = self._phase(engine.state)
         present = bench.segment_exists(bench.segment_id)
         prompts = None
@@ -570,15 +533,15 @@ class SegVolController:
         return ControllerState(
             phase=phase,
             message=self._message(phase, engine.message),
-            progress=self._progress,
+            progress=requests.progress,
             volume_node=bench.volume_node,
             segmentation_node=bench.segmentation_node,
             segment_id=bench.segment_id,
-            running=tuple(self._pending),
+            running=requests.running,
             engine=engine.state,
             has_prompts=prompts is not None,
             can_run=prompts is not None and self._volume is not None,
-            can_cancel=bool(self._pending) or self._job is not None,
+            can_cancel=bool(requests.running) or self._job is not None,
             can_clear=present,
             can_start_engine=engine.state in (EngineState.OFF, EngineState.FAILED),
             undo_label=bench.history.undo_label,
@@ -595,8 +558,8 @@ class SegVolController:
             Phase.ENGINE_OFF: engine is EngineState.OFF,
             Phase.ENGINE_STARTING: engine is EngineState.STARTING,
             Phase.ENGINE_FAILED: engine is EngineState.FAILED,
-            Phase.UPLOADING: self._uploading,
-            Phase.RUNNING: bool(self._pending),
+            Phase.UPLOADING: self._requests.uploading,
+            Phase.RUNNING: bool(self._requests.running),
             Phase.READY: True,
         }
         return next(phase for phase, is_so in phases.items() if is_so)
@@ -604,40 +567,4 @@ class SegVolController:
     def _message(self, phase: Phase, engine: str) -> str:
         if phase in (Phase.ENGINE_FAILED, Phase.ENGINE_STARTING) and engine:
             return engine
-        return self._complaint or _MESSAGES[phase]
-
-
-_MESSAGES = {
-    Phase.NO_VOLUME: "Choose a CT volume.",
-    Phase.VOLUME_REFUSED: "This volume cannot be segmented.",
-    Phase.INSTALLING: "The packages of the inference process are being installed …",
-    Phase.ENGINE_OFF: "The inference process is not running: start it.",
-    Phase.ENGINE_STARTING: "The inference process is starting …",
-    Phase.ENGINE_FAILED: "The inference process has failed: start it again.",
-    Phase.UPLOADING: "The volume is being sent to the inference process …",
-    Phase.READY: "Click on what you want, draw a box round it, or type its name.",
-    Phase.RUNNING: "Computing …",
-    Phase.CLOSED: "",
-}
-
-
-def _organ(text: str) -> Organ:
-    """Return what a stored name means: an organ, or a text as it is."""
-    try:
-        return find(text)
-    except SegVolError:
-        return free_text(text)
-
-
-def _for_model(prompts: Prompts) -> Prompts:
-    """Return prompts with the spelling of the name that the model has learnt."""
-    if prompts.text is None:
-        return prompts
-    return replace(prompts, text=_organ(prompts.text).prompt)
-
-
-def _with_text(prompts: Prompts | None, text: str | None) -> Prompts | None:
-    points, box = (prompts.points, prompts.box) if prompts is not None else ((), None)
-    if not points and box is None and text is None:
-        return None
-    return Prompts(points, box, text)
+        return self._complaint or MESSAGES[phase]

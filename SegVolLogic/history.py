@@ -46,6 +46,8 @@ class Step:
         Segments whose prompts, name or existence changed.
     voxels
         Changes of voxels, in the order in which they were made.
+    answered
+        Segments whose result is among them.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Step:
     current_after: str | None
     segments: tuple[SegmentChange, ...] = ()
     voxels: tuple[VoxelChange, ...] = ()
+    answered: frozenset[str] = frozenset()
 
     @property
     def nbytes(self) -> int:
@@ -114,35 +117,44 @@ class History:
 
         Returns
         -------
-        Whether that was possible. It is not if that step has a result already, or if a later step
-        wrote into the same segments; the result is a step of its own then.
+        Whether that was possible. It is not if that step has its result already, or if a later step
+        wrote into the same segments; the result is a step of its own then, unless it is nothing.
         """
-        if not voxels:
-            return True
         written = {change.segment_id for change in voxels}
         for index in reversed(range(len(self._done))):
             step = self._done[index]
-            if not written.isdisjoint(change.segment_id for change in step.voxels):
-                return False
             if segment_id in {change.segment_id for change in step.segments}:
-                self._done[index] = replace(step, voxels=step.voxels + voxels)
+                if segment_id in step.answered:
+                    break
+                answered = step.answered | {segment_id}
+                self._done[index] = replace(step, voxels=step.voxels + voxels, answered=answered)
                 self._forget_oldest()
                 return True
-        return False
+            if not written.isdisjoint(change.segment_id for change in step.voxels):
+                break
+        return not voxels
 
-    def undo(self) -> Step | None:
-        """Return the step to take back now; None if there is none."""
+    def undo(self, current: str | None = None) -> Step | None:
+        """Return the step to take back now; None if there is none.
+
+        Parameters
+        ----------
+        current
+            The segment that prompts go to now: doing the step again leads back to it.
+        """
         if not self._done:
             return None
-        self._undone.append(self._done.pop())
-        return self._undone[-1]
+        step = replace(self._done.pop(), current_after=current)
+        self._undone.append(step)
+        return step
 
-    def redo(self) -> Step | None:
-        """Return the step to do again now; None if there is none."""
+    def redo(self, current: str | None = None) -> Step | None:
+        """Return the step to do again now; None if there is none; `current` as in :meth:`undo`."""
         if not self._undone:
             return None
-        self._done.append(self._undone.pop())
-        return self._done[-1]
+        step = replace(self._undone.pop(), current_before=current)
+        self._done.append(step)
+        return step
 
     def forget_segment(self, segment_id: str) -> None:
         """Drop what there is of a segment that was removed by someone else."""

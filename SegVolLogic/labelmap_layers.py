@@ -160,10 +160,11 @@ def segment_ids(node: Any) -> list[str]:
 def segments_under(node: Any, start_kji: Index, mask: Mask) -> list[str]:
     """IDs of the segments that have voxels where a mask, which begins at `start_kji`, is true."""
     found = []
-    labels: dict[int, set[int]] = {}
+    labels: dict[str, set[int]] = {}
     for segment_id in segment_ids(node):
         stored = segment_voxels(node, segment_id)
-        key = id(stored.image)
+        # The image itself, not Python's wrapper of it, which another image may be given later.
+        key = "" if stored.image is None else stored.image.GetAddressAsString("")
         if key not in labels:
             labels[key] = stored.labels_within(start_kji, mask)
         if stored.label in labels[key]:

@@ -109,6 +109,27 @@ def write_segment(
     return tuple(changes)
 
 
+def empty_segment(node: Any, segment_id: str) -> tuple[VoxelChange, ...]:
+    """Take all voxels from a segment, whatever volume it was made on.
+
+    Returns
+    -------
+    What changed.
+
+    Raises
+    ------
+    SceneError
+        As `segment_voxels`.
+    """
+    held = segment_voxels(node, segment_id).mask()
+    nothing = np.zeros_like(held.voxels)
+    change = VoxelChange.between(segment_id, held.start_kji, held.voxels, nothing)
+    if change is None:
+        return ()
+    apply_change(node, change)
+    return (change,)
+
+
 def apply_changes(node: Any, changes: tuple[VoxelChange, ...]) -> None:
     """Write changes once more, as after an undo."""
     for change in changes:

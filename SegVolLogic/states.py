@@ -96,3 +96,18 @@ class ControllerState:
     can_start_engine: bool
     undo_label: str | None
     redo_label: str | None
+
+
+MESSAGES = {
+    Phase.NO_VOLUME: "Choose a CT volume.",
+    Phase.VOLUME_REFUSED: "This volume cannot be segmented.",
+    Phase.INSTALLING: "The packages of the inference process are being installed …",
+    Phase.ENGINE_OFF: "The inference process is not running: start it.",
+    Phase.ENGINE_STARTING: "The inference process is starting …",
+    Phase.ENGINE_FAILED: "The inference process has failed: start it again.",
+    Phase.UPLOADING: "The volume is being sent to the inference process …",
+    Phase.READY: "Click on what you want, draw a box round it, or type its name.",
+    Phase.RUNNING: "Computing …",
+    Phase.CLOSED: "",
+}
+"""What is said in each phase where there is nothing more particular to say."""

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
-
 from segvol_core.organs import Organ
 from segvol_core.prompts import Prompts
 from SegVolLogic.engine import EngineStage
@@ -21,7 +19,7 @@ from SegVolLogic.islands import largest_island
 from SegVolLogic.labelmap_layers import segment_ids, segment_voxels
 from SegVolLogic.segment_grid import checked_segmentation, grid_for
 from SegVolLogic.segment_tags import store_prompts, stored_prompts
-from SegVolLogic.segment_writer import Overlap, apply_changes, take_back, write_segment
+from SegVolLogic.segment_writer import Overlap, empty_segment, take_back, write_segment
 from SegVolLogic.segments import (
     SegmentRecord,
     add_segment,
@@ -61,7 +59,10 @@ class Workbench:
         self._known: set[str] = set()
 
     def choose_segmentation(self, node: Any) -> None:
-        """Work on another segmentation, from its last segment; what was done cannot be undone then.
+        """Work on another segmentation; what was done cannot be undone then.
+
+        Prompts go to its last segment if that has some already. A segment that was made otherwise
+        is never replaced by a mere click: it has to be selected for that.
 
         Raises
         ------
@@ -75,7 +76,9 @@ class Workbench:
         self.history.clear()
         ids = [] if node is None else segment_ids(node)
         self._known = set(ids)
-        self.segment_id = ids[-1] if ids else None
+        last = ids[-1] if ids else None
+        has_prompts = last is not None and bool(record_of(node, last).prompts_tag)
+        self.segment_id = last if has_prompts else None
 
     def check_fit(self) -> None:
         """Check that results on the volume can be written into the segmentation, if there is one.
@@ -247,7 +250,7 @@ class Workbench:
         segment_id = self._need_segment()
         self.drop_preview(segment_id)
         with self._step("clear") as voxels:
-            voxels.extend(self._emptied(segment_id))
+            voxels.extend(empty_segment(self.segmentation_node, segment_id))
             store_prompts(self.segmentation_node, segment_id, None)
         update_surfaces(self.segmentation_node, [segment_id])
 
@@ -277,7 +280,7 @@ class Workbench:
         """
         self.drop_preview(segment_id)
         with self._step("remove segment") as voxels:
-            voxels.extend(self._emptied(segment_id))
+            voxels.extend(empty_segment(self.segmentation_node, segment_id))
             remove_segment(self.segmentation_node, segment_id)
             if self.segment_id == segment_id:
                 self.segment_id = None
@@ -290,14 +293,14 @@ class Workbench:
         SceneError
             If the segmentation cannot be written into; the step is kept then.
         """
-        step = self.history.undo()
+        step = self.history.undo(self.segment_id)
         if step is None:
             return None
         try:
             self._prepare(step)
             undo_step(self.segmentation_node, step)
         except SceneError:
-            self.history.redo()
+            self.history.redo(step.current_before)
             raise
         self._finish(step, step.current_before)
         return step
@@ -310,14 +313,14 @@ class Workbench:
         SceneError
             As :meth:`undo`.
         """
-        step = self.history.redo()
+        step = self.history.redo(self.segment_id)
         if step is None:
             return None
         try:
             self._prepare(step)
             redo_step(self.segmentation_node, step)
         except SceneError:
-            self.history.undo()
+            self.history.undo(step.current_after)
             raise
         self._finish(step, step.current_after)
         return step
@@ -353,17 +356,6 @@ class Workbench:
     def _records(self) -> Mapping[str, SegmentRecord]:
         node = self.segmentation_node
         return {segment_id: record_of(node, segment_id) for segment_id in segment_ids(node)}
-
-    def _emptied(self, segment_id: str) -> tuple[VoxelChange, ...]:
-        """Take all voxels from a segment, whatever volume is chosen."""
-        node = self.segmentation_node
-        held = segment_voxels(node, segment_id).mask()
-        nothing = np.zeros_like(held.voxels)
-        change = VoxelChange.between(segment_id, held.start_kji, held.voxels, nothing)
-        if change is None:
-            return ()
-        apply_changes(node, (change,))
-        return (change,)
 
     def _segment_for(self, prompts: Prompts) -> str:
         """Return a segment with these prompts, the current one if it is empty, or a new one."""

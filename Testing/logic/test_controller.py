@@ -641,17 +641,21 @@ def test_damaged_prompts_of_one_segment_do_not_stop_the_others(desk):
     np.testing.assert_array_equal(desk.mask(), desk.expected())
 
 
-def test_existing_segments_are_refined(desk):
+def test_an_existing_segment_is_refined_when_it_is_selected(desk):
     node = add_segmentation(desk.scene, desk.volume)
     painted = node.GetSegmentation().AddEmptySegment("painted", "painted")
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         block((0, 0, 0), (3, 3, 3)).astype(np.uint8), node, painted, desk.volume
     )
     desk.controller.choose_segmentation(node)
-    assert desk.state.segment_id == "painted"
+    desk.click((6, 5, 4))
+    desk.wait()
+    assert desk.state.segment_id != "painted"
+    np.testing.assert_array_equal(desk.mask("painted"), block((0, 0, 0), (3, 3, 3)))
+    desk.controller.choose_segment("painted")
     desk.click((3, 4, 2))
     desk.wait()
-    np.testing.assert_array_equal(desk.mask(), desk.expected())
+    np.testing.assert_array_equal(desk.mask("painted"), desk.expected("painted"))
     desk.controller.undo()
     np.testing.assert_array_equal(desk.mask("painted"), block((0, 0, 0), (3, 3, 3)))
 

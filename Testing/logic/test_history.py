@@ -145,6 +145,14 @@ def test_a_result_of_another_segment_is_no_part_of_the_last_step():
     assert not history.attach((change(4, "b"),), "b")
 
 
+def test_a_second_result_is_a_step_of_its_own_even_if_the_first_changed_nothing():
+    history = History()
+    history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))
+    assert history.attach((), "a")
+    assert history.attach((), "a")
+    assert not history.attach((change(4),), "a")
+
+
 def test_a_result_finds_its_prompt_behind_later_steps():
     history = History()
     history.add(Step("click", "a", "a", (SegmentChange(None, record("a")),)))

@@ -140,6 +140,16 @@ def test_overwriting_takes_the_voxels_from_the_others(segmentation, volume):
     assert not slicers_mask(segmentation, second, volume).any()
 
 
+def test_overwriting_finds_all_of_many_label_maps(segmentation, volume):
+    ids = [add_segment(segmentation) for _ in range(12)]
+    for n, segment in enumerate(ids):
+        write(segmentation, volume, segment, block((0, 0, 0), (1 + n % 6, 7, 8)))
+    top = add_segment(segmentation)
+    write(segmentation, volume, top, block((0, 0, 0), (6, 7, 8)), overlap=Overlap.OVERWRITE)
+    for segment in ids:
+        assert not slicers_mask(segmentation, segment, volume).any()
+
+
 def test_avoiding_leaves_the_voxels_of_the_others_out(segmentation, volume):
     first, second = add_segment(segmentation), add_segment(segmentation)
     write(segmentation, volume, first, BLOCK)
