@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from small_network import prompts_of_every_kind, small_network, small_volume
 
 from segvol_core import __version__
 from segvol_core.client import RemoteSession, RemoteStage, ServerGoneError
+from segvol_core.server.parent import _wait_for_process
 from segvol_core.session import Session
 from segvol_core.weights import save_model
 
@@ -152,6 +154,25 @@ def test_a_parent_that_has_ended_already_is_noticed(start: Callable[..., Process
     process = start("--parent-pid", parent.pid)
     assert process.popen.wait(120) == 0
     assert not process.ready_file.exists()
+
+
+@posix
+def test_without_help_of_the_kernel_the_parent_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def not_here(*_: object) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "pidfd_open", not_here, raising=False)
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    watching = threading.Thread(target=_wait_for_process(parent.pid))
+    watching.start()
+    watching.join(0.5)
+    assert watching.is_alive()
+    parent.kill()
+    parent.wait()
+    watching.join(2)
+    assert not watching.is_alive()
 
 
 @posix

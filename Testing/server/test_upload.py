@@ -53,35 +53,40 @@ def stored_voxels(server: RunningServer, name: str) -> np.ndarray:
     return server.engine.volume(CLIENT, name).voxels()
 
 
-def test_chunks_may_come_in_any_order(server: RunningServer, volume: Volume) -> None:
-    chunks = chunks_of(volume)
+@pytest.fixture(scope="module")
+def two_chunks() -> Volume:
+    return small_volume(shape=(20, 48, 48))
+
+
+def test_chunks_may_come_in_any_order(server: RunningServer, two_chunks: Volume) -> None:
+    chunks = chunks_of(two_chunks)
     assert len(chunks) == 2
     assert len(chunks[-1]) < CHUNK
-    answer = announce(server, volume)
+    answer = announce(server, two_chunks)
     assert answer.status_code == 201
     name = answer.json()["volume"]
     assert answer.json()["missing"] == [0, 1]
     for index in (1, 0):
         assert send(server, name, index, chunks[index]).status_code == 200
     until(lambda: server.call("GET", f"/v1/volumes/{name}").json()["state"] == "ready")
-    assert np.array_equal(stored_voxels(server, name), volume.voxels)
+    assert np.array_equal(stored_voxels(server, name), two_chunks.voxels)
 
 
 def test_after_a_break_only_missing_chunks_are_asked_for(
-    server: RunningServer, volume: Volume
+    server: RunningServer, two_chunks: Volume
 ) -> None:
-    name = announce(server, volume).json()["volume"]
-    send(server, name, 1, chunks_of(volume)[1])
+    name = announce(server, two_chunks).json()["volume"]
+    send(server, name, 1, chunks_of(two_chunks)[1])
     described = server.call("GET", f"/v1/volumes/{name}").json()
     assert described["state"] == "uploading"
     assert described["missing"] == [0]
 
 
 def test_a_chunk_damaged_on_its_way_is_refused_and_can_be_sent_again(
-    server: RunningServer, volume: Volume
+    server: RunningServer, two_chunks: Volume
 ) -> None:
-    chunks = chunks_of(volume)
-    name = announce(server, volume).json()["volume"]
+    chunks = chunks_of(two_chunks)
+    name = announce(server, two_chunks).json()["volume"]
     damaged = b"\x55" + chunks[0][1:]
     answer = send(server, name, 0, damaged, f"{zlib.crc32(chunks[0]):08x}")
     assert answer.status_code == 422
@@ -89,23 +94,23 @@ def test_a_chunk_damaged_on_its_way_is_refused_and_can_be_sent_again(
     assert server.call("GET", f"/v1/volumes/{name}").json()["missing"] == [0, 1]
     for index, chunk in enumerate(chunks):
         assert send(server, name, index, chunk).status_code == 200
-    assert np.array_equal(stored_voxels(server, name), volume.voxels)
+    assert np.array_equal(stored_voxels(server, name), two_chunks.voxels)
 
 
-def test_a_chunk_sent_twice_changes_nothing(server: RunningServer, volume: Volume) -> None:
-    chunks = chunks_of(volume)
-    name = announce(server, volume).json()["volume"]
+def test_a_chunk_sent_twice_changes_nothing(server: RunningServer, two_chunks: Volume) -> None:
+    chunks = chunks_of(two_chunks)
+    name = announce(server, two_chunks).json()["volume"]
     for index, chunk in enumerate(chunks):
         send(server, name, index, chunk)
     assert send(server, name, 0, bytes(CHUNK)).status_code == 200
-    assert np.array_equal(stored_voxels(server, name), volume.voxels)
+    assert np.array_equal(stored_voxels(server, name), two_chunks.voxels)
 
 
 def test_chunks_of_a_wrong_size_or_number_are_refused(
-    server: RunningServer, volume: Volume
+    server: RunningServer, two_chunks: Volume
 ) -> None:
-    chunks = chunks_of(volume)
-    name = announce(server, volume).json()["volume"]
+    chunks = chunks_of(two_chunks)
+    name = announce(server, two_chunks).json()["volume"]
     assert send(server, name, 0, chunks[0] + b"1").status_code == 413
     assert send(server, name, 0, chunks[0][:-1]).status_code == 422
     assert send(server, name, 0, b"").status_code == 422
@@ -166,7 +171,7 @@ def test_the_panel_stays_alive_during_an_upload(server: RunningServer) -> None:
 
 
 def test_an_upload_goes_on_after_the_network_was_away(
-    server: RunningServer, volume: Volume, here: Session
+    server: RunningServer, two_chunks: Volume, network: Any
 ) -> None:
     chance = random.Random(0)  # noqa: S311
 
@@ -180,8 +185,8 @@ def test_an_upload_goes_on_after_the_network_was_away(
             return answer
 
     connection = Unreliable(server.url, TOKEN)
-    session = RemoteSession(connection, volume, chunk_bytes=CHUNK)
-    prompts = prompts_of_every_kind(volume)["all"]
+    session = RemoteSession(connection, two_chunks, chunk_bytes=CHUNK)
+    prompts = prompts_of_every_kind(two_chunks)["all"]
     session.request({"a": prompts})
     masks = []
     for _ in range(1000):
@@ -192,7 +197,7 @@ def test_an_upload_goes_on_after_the_network_was_away(
         if not session.waiting_for:
             break
     assert len(masks) == 1
-    assert np.array_equal(masks[0].whole(), here.mask(prompts))
+    assert np.array_equal(masks[0].whole(), Session(network, two_chunks).mask(prompts))
     connection.close()
 
 

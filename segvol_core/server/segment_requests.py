@@ -76,11 +76,14 @@ class Group:
         In the order of the prompts that the core was given.
     updates
         The core's answer, once it has begun.
+    told
+        When a client was last told of progress, by the monotonic clock.
     """
 
     volume: StoredVolume
     requests: list[SegmentRequest]
     updates: Iterator[Update] | None = None
+    told: float = 0.0
 
     @property
     def open_requests(self) -> list[SegmentRequest]:

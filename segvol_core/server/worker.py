@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 Task = Callable[[], None]
 
+_PROGRESS_SECONDS = 0.1
+"""Progress is told no more often: every telling wakes the client and takes time of the window's."""
+
 
 class Worker(threading.Thread):
     """Does one step after the other: a window of a request, preparing a volume, encoding ahead.
@@ -157,10 +160,15 @@ class Worker(threading.Thread):
     def _publish(
         self, group: Group, update: Update, packed: bytes | None, noted: list[str]
     ) -> None:
+        now = time.monotonic()
+        quiet = packed is None and not noted and now - group.told < _PROGRESS_SECONDS
+        group.told = group.told if quiet else now
         for index, request in enumerate(group.requests):
             if not request.state.open:
                 continue
             request.fraction = update.fraction
+            if quiet:
+                continue
             sentences = [*noted]
             if packed is not None and index == update.index:
                 request.mask = packed
