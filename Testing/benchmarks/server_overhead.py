@@ -59,13 +59,16 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def upload_rates(process: Process, volume: Volume, repeats: int) -> list[float]:
-    """MB/s of whole uploads, their checksums on both sides included."""
+def upload_rates(process: Process, pid: int, volume: Volume, repeats: int) -> list[list[float]]:
+    """MB/s of whole uploads, checksums on both sides included: of the clock, and of a processor."""
     rates = []
+    megabytes = volume.voxels.nbytes / 1e6
     for _ in range(repeats):
         session = RemoteSession(process.connect(), volume)
+        used = time.process_time() + processor_seconds(pid)
         seconds = milliseconds(lambda s=session: [*s.upload()]) / 1000
-        rates.append(volume.voxels.nbytes / 1e6 / seconds)
+        used = time.process_time() + processor_seconds(pid) - used
+        rates.append([megabytes / seconds, megabytes / used])
         session.close()
         time.sleep(8)  # The server may have begun to prepare it.
     return rates
@@ -83,7 +86,7 @@ def main() -> None:
         process = Process(Path(folder) / "server", "--weights", options.weights)
         pid = int(str(process.ready()["pid"]))
         try:
-            rates = upload_rates(process, volume, options.uploads)
+            rates = upload_rates(process, pid, volume, options.uploads)
             here = Session(load_model(options.weights), volume)
             there = RemoteSession(process.connect(), volume)
             expected = here.mask(prompts[0])
@@ -107,7 +110,11 @@ def main() -> None:
         finally:
             process.end()
     extra = [b - a for a, b in zip(directly, remotely, strict=True)]
-    print(f"upload: {max(rates):.0f} MB/s at best, median {statistics.median(rates):.0f}")
+    elapsed, processors = zip(*rates, strict=True)
+    print(
+        f"upload: {max(elapsed):.0f} MB/s at best, median {statistics.median(elapsed):.0f}; "
+        f"{statistics.median(processors):.0f} MB per second of processor, both sides together"
+    )
     print(
         f"next prompt: {statistics.median(directly):.0f} ms here, "
         f"{statistics.median(remotely):.0f} ms by the server: {statistics.median(extra):+.0f} ms "
