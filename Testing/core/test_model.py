@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from published_figures import DATA, drawn_model
 
 from segvol_core.model.config import PUBLISHED, SegVolConfig
+from segvol_core.model.prompt_priors import PromptPriors
 from segvol_core.model.segvol import SegVol
 from segvol_core.model.tokenizer import ClipTokenizer
 
@@ -104,3 +107,47 @@ def test_a_window_that_patches_do_not_fill_is_refused() -> None:
 def test_a_configuration_survives_being_stored_as_json() -> None:
     config = SegVolConfig(window=(8, 64, 64), spacing_mm=(3.0, 2.0, 2.0))
     assert SegVolConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_box_is_worth_its_ellipsoid_to_a_network_with_priors() -> None:
+    priors = PromptPriors(replace(SMALL, prompt_priors=True))
+    box = torch.tensor([[1.0, 8, 4, 6, 23, 27]])
+    with torch.inference_mode():
+        maps = priors.draw(torch.zeros(1, 48, 2, 4, 4), None, box, None)
+    level, outside = maps[0, 0], maps[0, 1]
+    assert maps.shape == (1, 7, 8, 16, 16)
+    assert level[4, 8, 8] > 0.8  # its middle: the cells of the logits are 1 x 2 x 2 voxels
+    assert level[0, 0, 0] < 0
+    inside = outside == 0
+    assert inside.any(dim=(1, 2)).nonzero().flatten().tolist() == [1, 2, 3, 4, 5, 6]
+    assert inside.any(dim=(0, 2)).nonzero().flatten().tolist() == list(range(4, 12))
+    assert inside.any(dim=(0, 1)).nonzero().flatten().tolist() == list(range(2, 14))
+    assert maps[0, 2:].abs().max() == 0
+
+
+def test_clicks_are_near_themselves_by_their_label() -> None:
+    priors = PromptPriors(replace(SMALL, prompt_priors=True))
+    points = torch.tensor([[[2.0, 4, 4], [6, 28, 28], [0, 0, 0]]]), torch.tensor([[1.0, 0, -1]])
+    with torch.inference_mode():
+        maps = priors.draw(torch.zeros(1, 48, 2, 4, 4), points, None, None)[0]
+    positive, negative = maps[2], maps[4]
+    assert min(positive[2, 2, 2], negative[6, 14, 14]) > 0.9
+    assert max(positive[6, 14, 14], negative[2, 2, 2]) < 0.1
+
+
+def test_a_network_with_priors_answers_every_combination_of_prompts() -> None:
+    torch.manual_seed(0)
+    model = SegVol(replace(SMALL, prompt_priors=True)).eval()
+    image = torch.rand(2, 1, *SMALL.window)
+    points = torch.tensor([[[2.0, 4, 4]]] * 2), torch.ones(2, 1)
+    box, text = torch.tensor([[1.0, 8, 4, 6, 23, 27]] * 2), ["liver", "spleen"]
+    with torch.inference_mode():
+        for given in range(1, 8):
+            logits = model(
+                image,
+                points=points if given & 1 else None,
+                boxes=box if given & 2 else None,
+                text=text if given & 4 else None,
+            )
+            assert logits.shape == (2, 1, *SMALL.window)
+            assert logits.isfinite().all()

@@ -40,6 +40,9 @@ class SegVolConfig:
     prompt_coordinates
         ``"published"`` keeps the axis mix-up that the released weights were trained with (see
         ``positional_encoding.py``), ``"aligned"`` encodes points and tokens alike.
+    prompt_priors
+        Whether maps of the prompts are added to embedding and logits (``prompt_priors.py``); the
+        published network has none.
     spacing_mm
         Voxel size (z, y, x) to which a volume is resampled first, or None to work on the volume's
         own voxels, as the paper does.
@@ -56,6 +59,7 @@ class SegVolConfig:
     decoder_mlp_width: int = 2048
     text: TextConfig = field(default_factory=TextConfig)
     prompt_coordinates: PromptCoordinates = "published"
+    prompt_priors: bool = False
     spacing_mm: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:

@@ -45,7 +45,8 @@ class DoublingConvolution(nn.ConvTranspose3d):
         weight = self.weight.permute(2, 3, 4, 1, 0).flatten(0, 3)
         bias = None if self.bias is None else self.bias.repeat(8)
         tokens = features.flatten(2).transpose(1, 2)
-        return map_tokens(tokens, weight, bias).unflatten(2, (8, self.out_channels))
+        mapped = map_tokens(tokens, weight, bias)
+        return mapped.reshape(*mapped.shape[:2], 8, self.out_channels)
 
     def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
         """(batch, channels, d, h, w) to (batch, out channels, 2 d, 2 h, 2 w)."""
@@ -53,7 +54,7 @@ class DoublingConvolution(nn.ConvTranspose3d):
 
 
 def place_children(children: Tensor, grid: torch.Size) -> Tensor:
-    """(batch, d h w, 8, channels), children of a grid (d, h, w), to (batch, channels, 2 d, 2 h, 2 w)."""
+    """Children (batch, d h w, 8, channels) of a grid (d, h, w) to (batch, channels, 2d, 2h, 2w)."""
     d, h, w = grid
     batch, _, _, channels = children.shape
     spread = children.reshape(batch, d, h, w, 2, 2, 2, channels)

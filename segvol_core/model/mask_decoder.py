@@ -47,7 +47,7 @@ class MaskDecoder(nn.Module):
         sparse_prompts: Tensor,
         dense_prompt: Tensor,
         text_embedding: Tensor | None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Decode the mask of each prompt.
 
         Parameters
@@ -59,14 +59,15 @@ class MaskDecoder(nn.Module):
         sparse_prompts
             (batch, tokens, width).
         dense_prompt
-            (1, width, 1, 1, 1), added to the image embedding.
+            (1 or batch, width, 1 or d, 1 or h, 1 or w), added to the image embedding.
         text_embedding
             (batch, width), or None when no text was given.
 
         Returns
         -------
-        Tensor
-            Low-resolution logits (batch, 1, 4 d, 4 h, 4 w).
+        logits, mask_token
+            Low-resolution logits (batch, 1, 4 d, 4 h, 4 w), and the token (batch, width) that they
+            were made from.
         """
         batch = sparse_prompts.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
@@ -81,7 +82,7 @@ class MaskDecoder(nn.Module):
         if text_embedding is not None:
             # The similarity of text and voxels is added to the mask; both are linear in the voxels.
             weights = weights + self.txt_align_upscaled_embedding(text_embedding)
-        return self._masks(image, weights)
+        return self._masks(image, weights), mask_token
 
     def _masks(self, image: Tensor, weights: Tensor) -> Tensor:
         """Product of the upscaled features and one vector of weights per prompt.

@@ -11,6 +11,7 @@ from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
 from segvol_core.model.prompt_encoder import PromptEncoder
+from segvol_core.model.prompt_priors import PromptPriors
 from segvol_core.model.text_encoder import TextEncoder
 
 
@@ -29,6 +30,7 @@ class SegVol(nn.Module):
         self.mask_decoder = MaskDecoder(config)
         self.prompt_encoder = PromptEncoder(config)
         self.text_encoder = TextEncoder(config)
+        self.prompt_priors = PromptPriors(config) if config.prompt_priors else None
 
     def decode(
         self,
@@ -54,10 +56,17 @@ class SegVol(nn.Module):
         """
         sparse, dense = self.prompt_encoder(points, boxes, text_embedding)
         positions = self.prompt_encoder.dense_positions()
-        logits: Tensor = self.mask_decoder(
+        maps = None
+        if self.prompt_priors is not None:
+            maps = self.prompt_priors.draw(image_embedding, points, boxes, text_embedding)
+            dense = dense + self.prompt_priors.on_tokens(maps)
+        logits, mask_token = self.mask_decoder(
             image_embedding, positions, sparse, dense, text_embedding
         )
-        return logits
+        if self.prompt_priors is not None and maps is not None:
+            logits = logits + self.prompt_priors.on_logits(maps, mask_token)
+        decoded: Tensor = logits
+        return decoded
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:
         """Logits at every voxel of the window: (batch, 1, D, H, W)."""

@@ -1,0 +1,113 @@
+"""What the prompts alone say of every voxel, for networks trained on few volumes.
+
+The published network learns from 96 000 CTs to tell from a few tokens where a box or a click is. A
+network that sees two hundred CTs for an hour does not. With ``config.prompt_priors`` it is drawn a
+map of each prompt on the grid of its logits, and adds a weighted sum of the maps to them: a box is
+worth an ellipsoid from the first step on, and the network learns what to change about that. The
+published weights have no such maps.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segvol_core.model.config import SegVolConfig
+
+MAPS = 7
+"""Two of a box, two of positive and two of negative points, one of a text."""
+
+_LOWEST_BOX_LEVEL = -4.0
+_NEAR_CELLS = (3.0, 10.0)
+_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0)
+
+
+class PromptPriors(nn.Module):
+    """Maps of prompts (batch, ``MAPS``, 4 d, 4 h, 4 w), and what they do to tokens and logits."""
+
+    def __init__(self, config: SegVolConfig) -> None:
+        super().__init__()
+        self._window, self._grid = config.window, config.grid
+        self.of_patches = nn.Linear(config.width, config.width)
+        self.of_names = nn.Linear(config.width, config.width)
+        self.to_tokens = nn.Linear(MAPS, config.width)
+        self.to_weights = nn.Linear(config.width, MAPS)
+        nn.init.zeros_(self.to_weights.weight)
+        with torch.no_grad():
+            self.to_weights.bias.copy_(torch.tensor(_FIRST_WEIGHTS))
+
+    def draw(
+        self,
+        image_embedding: Tensor,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        text_embedding: Tensor | None,
+    ) -> Tensor:
+        """Maps of a batch of prompts; of a kind that is not given, zeros.
+
+        Parameters are as in :meth:`SegVol.decode`.
+        """
+        labels = None if points is None else points[1]
+        batch = next(len(each) for each in (boxes, labels, text_embedding) if each is not None)
+        shape = [4 * n for n in self._grid]
+        maps = image_embedding.new_zeros(batch, MAPS, *shape, dtype=torch.float32)
+        if boxes is not None:
+            maps[:, 0:2] = self._of_box(boxes)
+        if points is not None:
+            for label, first in ((1, 2), (0, 4)):
+                maps[:, first : first + 2] = self._near(points[0], points[1] == label)
+        if text_embedding is not None:
+            maps[:, 6:7] = self._of_text(image_embedding, text_embedding)
+        return maps
+
+    def on_tokens(self, maps: Tensor) -> Tensor:
+        """The maps as an addition to the image embedding: (batch, width, d, h, w)."""
+        averages = F.avg_pool3d(maps, 4)
+        added: Tensor = self.to_tokens(averages.movedim(1, -1))
+        return added.movedim(-1, 1)
+
+    def on_logits(self, maps: Tensor, mask_token: Tensor) -> Tensor:
+        """The maps as an addition to the logits: (batch, 1, 4 d, 4 h, 4 w)."""
+        weights = self.to_weights(mask_token)
+        return torch.einsum("bk,bkdhw->bdhw", weights.float(), maps).unsqueeze(1)
+
+    def _cells(self, device: torch.device) -> list[Tensor]:
+        """Voxel position of each cell of the logits, per axis, shaped to be combined."""
+        cells = []
+        for axis, (n, w) in enumerate(zip(self._grid, self._window, strict=True)):
+            position = (torch.arange(4 * n, device=device) + 0.5) * (w / (4 * n)) - 0.5
+            view = [1, 1, 1, 1]
+            view[axis + 1] = -1
+            cells.append(position.reshape(view))
+        return cells
+
+    def _of_box(self, boxes: Tensor) -> Tensor:
+        """Levels of the inscribed ellipsoid (1 in its centre, 0 on it); and -1 outside the box."""
+        low, high = boxes.float().reshape(-1, 2, 3, 1, 1, 1).unbind(1)
+        centre, radius = (low + high) / 2, (high - low + 1) / 2
+        squares = outside = torch.zeros((), device=boxes.device)
+        for axis, cell in enumerate(self._cells(boxes.device)):
+            apart = (cell - centre[:, axis]).abs()
+            squares = squares + (apart / radius[:, axis]) ** 2
+            outside = torch.maximum(outside, (apart > radius[:, axis]).float())
+        level = (1 - squares).clamp(min=_LOWEST_BOX_LEVEL)
+        return torch.stack([level, -outside], dim=1)
+
+    def _near(self, voxels: Tensor, chosen: Tensor) -> Tensor:
+        """Nearness to the nearest of the chosen points, on two scales: 1 there, 0 far away."""
+        squares = torch.zeros((), device=voxels.device)
+        for axis, cell in enumerate(self._cells(voxels.device)):
+            size = self._window[axis] / (4 * self._grid[axis])
+            place = voxels[..., axis].float()[..., None, None, None]
+            squares = squares + ((cell - place) / size) ** 2
+        squares = squares.masked_fill(~chosen[..., None, None, None], float("inf")).amin(dim=1)
+        return torch.stack([torch.exp(-squares / (2 * s * s)) for s in _NEAR_CELLS], dim=1)
+
+    def _of_text(self, image_embedding: Tensor, text_embedding: Tensor) -> Tensor:
+        """Likeness of each patch to the text, interpolated between patches."""
+        patches = self.of_patches(image_embedding.flatten(2).transpose(1, 2))
+        names = self.of_names(F.layer_norm(text_embedding, text_embedding.shape[1:]))
+        likeness = patches @ names.unsqueeze(-1) / names.shape[-1] ** 0.5
+        of_tokens = likeness.float().transpose(1, 2).unflatten(2, self._grid)
+        return F.interpolate(of_tokens, scale_factor=4, mode="trilinear", align_corners=False)
