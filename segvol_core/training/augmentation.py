@@ -1,0 +1,223 @@
+"""Random windows of a case: geometry and grey values change, image and labels stay together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from segvol_core.model.config import Size3
+from segvol_core.training.cases import TrainingCase
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a window lies in a prepared image.
+
+    Attributes
+    ----------
+    indices
+        (3, D, H, W) continuous image indices (z, y, x) of the window's voxels.
+    flipped
+        Axes (z, y, x) that run backwards.
+    nearest
+        Whether grey values are those of the nearest voxel, as zooming out does, or interpolated.
+    """
+
+    indices: Tensor
+    flipped: tuple[bool, bool, bool]
+    nearest: bool
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far geometry is changed; the defaults are those of the starter's recipe.
+
+    Attributes
+    ----------
+    scale
+        Each axis is stretched by a factor between 1 / scale and scale.
+    rotation
+        Largest angle in radians about each axis.
+    shear
+        Largest shear.
+    elastic
+        Largest elastic displacement, as a part of the window.
+    flips
+        Probability with which each axis (z, y, x) is turned round.
+    """
+
+    scale: float = 1.35
+    rotation: float = 0.25
+    shear: float = 0.1
+    elastic: float = 0.03
+    flips: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+NONE = Strength(scale=1.0, rotation=0.0, shear=0.0, elastic=0.0)
+"""No change: validation."""
+
+_ELASTIC_GRID = (3, 4, 4)
+_TISSUE = 0.05
+_TISSUE_LEVELS = (0.1, 0.45)
+"""Where soft tissue lies between 0 and 1 depends on the brightest metal or contrast of a volume."""
+_SMOOTHING = (1, 1, 1)
+
+
+def zoom_out_geometry(
+    shape: Size3, window: Size3, strength: Strength, rng: np.random.Generator, smallest_part: float
+) -> Geometry:
+    """The whole volume, or a random part of it, in one window.
+
+    Parameters
+    ----------
+    shape
+        Shape of the prepared image.
+    smallest_part
+        Each axis shows at least this part of the volume, which stands for a smaller scan.
+    """
+    size = np.array(shape, dtype=float)
+    extent = size.copy()
+    for axis in range(3):
+        if rng.random() < 0.6:
+            extent[axis] *= rng.uniform(smallest_part, 1.0)
+    low = rng.uniform(0, 1, 3) * (size - extent)
+    centre = low + extent / 2 - 0.5
+    return _geometry(centre, extent / np.array(window), window, strength, rng, nearest=True)
+
+
+def zoom_in_geometry(
+    centre: FloatArray,
+    window: Size3,
+    strength: Strength,
+    rng: np.random.Generator,
+) -> Geometry:
+    """A window at the image's own voxel size round a centre (z, y, x)."""
+    return _geometry(centre, np.ones(3), window, strength, rng, nearest=False)
+
+
+def _geometry(
+    centre: FloatArray,
+    step: FloatArray,
+    window: Size3,
+    strength: Strength,
+    rng: np.random.Generator,
+    *,
+    nearest: bool,
+) -> Geometry:
+    common = rng.uniform(-1, 1)
+    stretch = strength.scale ** (0.6 * common + 0.4 * rng.uniform(-1, 1, 3))
+    flipped = tuple(bool(rng.random() < p) for p in strength.flips)
+    sign = np.where(flipped, -1.0, 1.0)
+    # Rotation and shear act on millimetres; a prepared voxel is 5 / 3 times as long in z.
+    matrix = _rotation(rng.uniform(-1, 1, 3) * strength.rotation)
+    matrix = matrix @ (np.eye(3) + rng.uniform(-1, 1, (3, 3)) * strength.shear * (1 - np.eye(3)))
+    voxel = np.array([1.0, 1.0, 1.0])
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in window]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    affine = (matrix * (step * stretch * sign * voxel)[None, :]) / voxel[:, None]
+    indices = (torch.from_numpy(affine).float() @ grid.flatten(1)).view(3, *window)
+    if strength.elastic > 0:
+        coarse = torch.from_numpy(rng.uniform(-1, 1, (1, 3, *_ELASTIC_GRID))).float()
+        smooth = F.interpolate(coarse, size=window, mode="trilinear", align_corners=True)[0]
+        reach = torch.from_numpy(strength.elastic * rng.random() * step * np.array(window)).float()
+        indices = indices + smooth * reach[:, None, None, None]
+    indices = indices + torch.from_numpy(centre).float()[:, None, None, None]
+    return Geometry(indices, flipped, nearest)  # type: ignore[arg-type]
+
+
+def _rotation(angles: FloatArray) -> FloatArray:
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = [other for other in range(3) if other != axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    return matrix
+
+
+def sample_image(image: Tensor, geometry: Geometry) -> Tensor:
+    """Grey values (D, H, W) of a window; 0 outside the volume."""
+    if geometry.nearest:
+        return _nearest(image, geometry.indices, 0).float()
+    return _linear(image, geometry.indices)
+
+
+def sample_labels(labels: Tensor, geometry: Geometry) -> Tensor:
+    """Labels (D, H, W) of a window, nearest voxel; 0 outside the volume."""
+    return _nearest(labels, geometry.indices, 0)
+
+
+def sample_regions(case: TrainingCase, geometry: Geometry) -> Tensor:
+    """Pseudo-labels (D, H, W) of a window, nearest coarse voxel."""
+    scale = torch.tensor(case.regions.scale)[:, None, None, None]
+    offset = torch.tensor(case.regions.offset)[:, None, None, None]
+    return _nearest(case.regions.regions, geometry.indices * scale + offset, 0)
+
+
+def smooth_region(regions: Tensor, region: int) -> npt.NDArray[np.bool_]:
+    """One pseudo-label of a window (D, H, W) without the steps of its coarse voxels."""
+    mask = np.asarray(regions == region)
+    boxes = ndimage.find_objects(mask.astype(np.uint8))
+    if not boxes:
+        return mask
+    grown = tuple(
+        slice(max(0, axis.start - reach), axis.stop + reach)
+        for axis, reach in zip(boxes[0], _SMOOTHING, strict=True)
+    )
+    size = [2 * reach + 1 for reach in _SMOOTHING]
+    part = ndimage.uniform_filter(mask[grown].astype(np.float32), size, mode="nearest")
+    mask[grown] = part > 0.5
+    return mask
+
+
+def change_grey_values(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Contrast, brightness, gamma, blur and noise of another scanner and another patient."""
+    tissue = image[image > _TISSUE]
+    gain = float(np.exp(rng.uniform(-0.2, 0.2)))
+    if len(tissue) and rng.random() < 0.6:
+        gain = float(rng.uniform(*_TISSUE_LEVELS) / tissue.median())
+    image = (image * gain).clamp(0, 1)
+    if rng.random() < 0.5:
+        image = image ** float(np.exp(rng.uniform(-0.2, 0.2)))
+    if rng.random() < 0.25:
+        image = F.avg_pool3d(image[None, None], 3, stride=1, padding=1, count_include_pad=False)[
+            0, 0
+        ]
+    if rng.random() < 0.4:
+        seed = int(rng.integers(2**31))
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+        image = (image + noise * float(rng.uniform(0, 0.02))).clamp(0, 1)
+    return image
+
+
+def _nearest(values: Tensor, indices: Tensor, outside: int) -> Tensor:
+    z, y, x = torch.floor(indices + 0.5).int()
+    depth, height, width = values.shape
+    inside = (z >= 0) & (z < depth) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    flat = ((z * height + y) * width + x).masked_fill_(~inside, 0)
+    found = values.reshape(-1).index_select(0, flat.flatten()).view(flat.shape)
+    return found.masked_fill(~inside, outside)
+
+
+def _linear(values: Tensor, indices: Tensor) -> Tensor:
+    flat = indices.flatten(1)
+    low = [max(0, int(least) - 1) for least in flat.amin(1)]
+    high = [min(n, int(most) + 3) for most, n in zip(flat.amax(1), values.shape, strict=True)]
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return torch.zeros(indices.shape[1:])
+    part = values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].float()
+    grid = torch.empty(1, *indices.shape[1:], 3)
+    for column, axis in enumerate((2, 1, 0)):
+        size = part.shape[axis]
+        # grid_sample counts from -1 to 1 between the outer sides of the first and last voxel.
+        grid[0, ..., column] = indices[axis] * (2 / size) + ((1 - 2 * low[axis]) / size - 1)
+    return F.grid_sample(part[None, None], grid, align_corners=False)[0, 0]
