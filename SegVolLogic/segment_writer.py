@@ -90,10 +90,10 @@ def write_segment(
     start, stop = _union(old, new)
     before, after = old.within(start, stop), new.within(start, stop)
     if area != EVERYWHERE:
-        after &= before | _editable(node, grid, area, volume, (start, stop))
+        after = after & (before | _editable(node, grid, area, volume, (start, stop)))
     if overlap is Overlap.AVOID:
         for other in _others_under(node, segment_id, start, after):
-            after &= ~segment_voxels(node, other).within(start, stop)
+            after = after & ~segment_voxels(node, other).within(start, stop)
     changes = []
     if overlap is Overlap.OVERWRITE:
         changes = [

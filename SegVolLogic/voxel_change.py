@@ -57,7 +57,9 @@ class ExtentMask:
         return ExtentMask((k, j, i), self.voxels)
 
     def within(self, start_kji: Index, stop_kji: Index) -> Mask:
-        """Return the mask on another extent, in a new array."""
+        """Return the mask on another extent, not to be written into."""
+        if (start_kji, stop_kji) == (self.start_kji, self.stop_kji):
+            return self.voxels
         shape = [max(0, b - a) for a, b in zip(start_kji, stop_kji, strict=True)]
         result = np.zeros(shape, np.bool_)
         low = np.maximum(start_kji, self.start_kji)
@@ -93,20 +95,19 @@ class VoxelChange:
         cls, segment_id: str, start_kji: Index, before: Mask, after: Mask
     ) -> VoxelChange | None:
         """Return the change between two masks on one extent; None if they are equal."""
-        changed = before ^ after
+        # A first result is the common case, and one comparison less of large arrays.
+        was_empty = not before.any()
+        changed = after if was_empty else before ^ after
         box = bounding_slices(changed)
         if box is None:
             return None
-        changed, after = changed[box], after[box]
         k, j, i = (s.start + first for s, first in zip(box, start_kji, strict=True))
-        added = changed & after
-        return cls(
-            segment_id,
-            (k, j, i),
-            (changed.shape[0], changed.shape[1], changed.shape[2]),
-            np.packbits(added),
-            np.packbits(np.logical_xor(changed, added, out=changed)),
+        depth, height, width = changed[box].shape
+        added_bits = np.packbits(after[box] if was_empty else changed[box] & after[box])
+        removed_bits = (
+            np.zeros_like(added_bits) if was_empty else np.packbits(changed[box] & before[box])
         )
+        return cls(segment_id, (k, j, i), (depth, height, width), added_bits, removed_bits)
 
     @property
     def added(self) -> Mask:

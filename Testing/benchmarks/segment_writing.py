@@ -2,8 +2,9 @@
 
     python Testing/benchmarks/segment_writing.py
 
-Processor time on one thread, so that another program's work is not counted. The bars: 0.3 s for a result, and 0.03 s where what changed is a hundredth of the volume. Ends with
-status 1 if a median misses its bar. Slicer's own way is timed beside it.
+Processor time on one thread, so that the work of other programs is not counted. The bars: 0.3 s
+for a result, and 0.03 s where what changed is a hundredth of the volume. Ends with status 1 if a
+median misses its bar. Slicer's own way is timed beside it.
 """
 
 import statistics
@@ -119,7 +120,8 @@ def slicers_seconds(scene, after):
 def main():
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
-        scene = MrmlApplication(Path(folder)).scene
+        application = MrmlApplication(Path(folder))
+        scene = application.scene
         print(f"{'':36}{'allow':>8}{'avoid':>8}{'overwrite':>11}{'undo':>8}{'Slicer':>8}{'bar':>7}")
         for name, (before, result, bar) in CASES.items():
             after = grown(before) if result is None else result

@@ -14,7 +14,8 @@ import slicer.util
 class MrmlApplication:
     """A scene with the module logics that SegVol's layer and its tests use.
 
-    While it is open, `slicer.mrmlScene` is its scene and `slicer.modules` has its logics.
+    `slicer.mrmlScene` is its scene and `slicer.modules` has its logics. Keep it as long as the
+    scene: without the logics, the scene crashes.
     """
 
     def __init__(self, folder: Path) -> None:

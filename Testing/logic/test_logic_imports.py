@@ -14,7 +14,7 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 
 
 def test_everything_that_slicer_imports_is_quick_and_needs_no_torch():
-    output = subprocess.run(
+    output = subprocess.run(  # noqa: S603
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, timeout=120
     ).stdout
     seconds, modules = output.strip().splitlines()
