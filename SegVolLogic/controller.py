@@ -12,16 +12,16 @@ from typing import Any
 from segvol_core.errors import PromptError, SegVolError
 from segvol_core.organs import Organ, parse_names
 from segvol_core.prompts import Prompts, place
-from segvol_core.volume import Volume
-from SegVolLogic.engine import Engine, EngineStage, EngineState, EngineUpdate
+from SegVolLogic.engine import Engine, EngineStage, EngineUpdate
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import Event, Listener, PrintedLines, ResultWritten, Said, StateChanged
 from SegVolLogic.organ_texts import organ_of, with_text
+from SegVolLogic.picture import Circumstances, picture_of
 from SegVolLogic.prompt_changes import same_prompts, what_changed
 from SegVolLogic.prompt_markups import PromptMarkups
 from SegVolLogic.requests import Requests
-from SegVolLogic.states import MESSAGES, ControllerState, Options, Phase
-from SegVolLogic.volume_node import VolumeState, volume_of, volume_state
+from SegVolLogic.states import ControllerState, Options
+from SegVolLogic.volume_watch import VolumeNews, VolumeWatch
 from SegVolLogic.workbench import Workbench
 
 from segvol_core.packages.job import (  # isort: skip
@@ -66,10 +66,10 @@ class SegVolController:
         self._listener = listener
         self._bench = Workbench(scene)
         self._markups = PromptMarkups(scene)
-        self._volume: Volume | None = None
-        self._volume_state: VolumeState | None = None
+        self._watch = VolumeWatch()
         self._complaint = ""
         self._job: PackageJob | None = None
+        self._then_start = False
         self._closed = False
         self._state = self._picture()
 
@@ -92,11 +92,12 @@ class SegVolController:
 
         A volume that cannot be segmented is chosen all the same, and the state says what is wrong.
         """
-        if node is self._bench.volume_node:
+        if node is self._watch.node:
             return
         self._forget_all()
-        self._bench.volume_node = node
-        self._read_volume()
+        self._complaint = ""
+        self._watch.choose(node)
+        self._use_volume()
         self._say_if_it_does_not_fit()
         self._changed()
 
@@ -162,7 +163,7 @@ class SegVolController:
             If there is nowhere to write.
         """
         organs = parse_names(text)
-        self._need_volume()
+        self._watch.needed()
         wanted = self._bench.add_organs(organs)
         self._show_prompts()
         self._requests.ask(wanted)
@@ -184,7 +185,7 @@ class SegVolController:
             If there is nowhere to write.
         """
         if prompts is not None:
-            place(prompts, self._need_volume().canonical())
+            place(prompts, self._watch.needed().canonical())
         organ = None if prompts is None or prompts.text is None else organ_of(prompts.text)
         return self._commit(self._bench.prompts(), prompts, organ)
 
@@ -202,7 +203,7 @@ class SegVolController:
         prompts = self._bench.prompts()
         if prompts is None or self._bench.segment_id is None:
             raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
-        self._need_volume()
+        self._watch.needed()
         self._requests.ask({self._bench.segment_id: prompts})
         self._changed()
 
@@ -261,7 +262,7 @@ class SegVolController:
             If there is nowhere to write.
         """
         self._look_at_markups()
-        self._need_volume()
+        self._watch.needed()
         segment_id = self._bench.next_segment()
         self._show_prompts()
         self._changed()
@@ -301,12 +302,20 @@ class SegVolController:
         self._requests.use_engine(engine)
         self._changed()
 
-    def install(self, job: PackageJob) -> None:
-        """Follow an operation on the inference process's packages, and start the process after it.
+    def install(self, job: PackageJob, *, then_start: bool = True) -> None:
+        """Follow an operation on the inference process's packages: installing, repairing, removing.
 
         The process must not be running: stop it first.
+
+        Parameters
+        ----------
+        job
+            The operation, under way.
+        then_start
+            Whether to start the process when it has ended well.
         """
         self._job = job
+        self._then_start = then_start
         self._changed()
 
     # Time passing
@@ -347,7 +356,7 @@ class SegVolController:
     # What is behind it
 
     def _commit(self, before: Prompts | None, after: Prompts | None, organ: Organ | None) -> str:
-        self._need_volume()
+        self._watch.needed()
         segment_id = self._bench.set_prompts(after, what_changed(before, after), organ)
         self._show_prompts()
         self._prompts_changed(segment_id, after)
@@ -377,40 +386,28 @@ class SegVolController:
             self._show_prompts()
         self._changed()
 
-    def _need_volume(self) -> Volume:
-        if self._volume is None:
-            raise SceneError(self._complaint or "Choose a CT volume first.")
-        return self._volume
-
-    def _read_volume(self) -> None:
-        """Take the voxels of the chosen volume as they are now."""
-        self._volume = self._volume_state = None
-        self._complaint = ""
-        node = self._bench.volume_node
-        if node is not None:
-            try:
-                self._volume, self._volume_state = volume_of(node), volume_state(node)
-            except SegVolError as error:
-                self._complaint = str(error)
-        self._requests.use_volume(self._volume)
-
     def _say_if_it_does_not_fit(self) -> None:
-        if self._volume is None:
+        if self._watch.volume is None:
             return
         try:
             self._bench.check_fit()
         except SceneError as error:
             self._say(str(error), problem=True)
 
+    def _use_volume(self) -> None:
+        """Let everything work on the volume that is watched."""
+        self._bench.volume_node = self._watch.node
+        self._requests.use_volume(self._watch.volume)
+
     def _look_at_scene(self) -> None:
-        node = self._bench.volume_node
-        if node is not None and not self._scene.IsNodePresent(node):
+        news = self._watch.look(self._scene)
+        if news is VolumeNews.REMOVED:
             self._forget_all()
-            self._bench.volume_node = None
-            self._read_volume()
+            self._use_volume()
             self._say("The volume was removed from the scene.", problem=True)
-        elif node is not None and self._present_state(node) != self._volume_state:
-            self._read_volume()
+        elif news is VolumeNews.CHANGED:
+            self._complaint = ""
+            self._use_volume()
             self._requests.ask_again()
         current = self._bench.segment_id
         for segment_id in self._bench.look():
@@ -418,16 +415,10 @@ class SegVolController:
         if current is not None and self._bench.segment_id is None:
             self._show_prompts()
 
-    @staticmethod
-    def _present_state(node: Any) -> VolumeState | None:
-        try:
-            return volume_state(node)
-        except SegVolError:
-            return None
-
     def _look_at_markups(self) -> None:
         """Take over what was placed, moved or removed since the last look."""
-        if self._volume is None or self._markups.dragging:
+        volume = self._watch.volume
+        if volume is None or self._markups.dragging:
             return
         try:
             before = self._bench.prompts()
@@ -436,7 +427,7 @@ class SegVolController:
                 return
             self._bench.check_fit()
             if after is not None:
-                place(after, self._volume.canonical())
+                place(after, volume.canonical())
             segment_id = self._bench.set_prompts(after, what_changed(before, after))
         except SegVolError as error:
             self._refuse_markups(error)
@@ -453,7 +444,7 @@ class SegVolController:
     def _show_prompts(self) -> None:
         try:
             self._markups.show(self._bench.prompts())
-            self._complaint = "" if self._volume is not None else self._complaint
+            self._complaint = ""
         except SceneError as error:
             self._markups.show(None)
             self._say(str(error), problem=True)
@@ -469,7 +460,8 @@ class SegVolController:
         self._job = None
         if isinstance(state, JobDone):
             self._say(state.message)
-            self._requests.engine.start()
+            if self._then_start:
+                self._requests.engine.start()
         elif isinstance(state, JobFailed):
             self._say(state.message, problem=True)
         elif isinstance(state, JobCancelled):
@@ -520,51 +512,5 @@ class SegVolController:
             self._tell(StateChanged(picture))
 
     def _picture(self) -> ControllerState:
-        bench, requests = self._bench, self._requests
-        engine = requests.engine.status
-        phase = self._phase(engine.state)
-        present = bench.segment_exists(bench.segment_id)
-        prompts = None
-        if present:
-            try:
-                prompts = bench.prompts()
-            except SceneError:
-                prompts = None
-        return ControllerState(
-            phase=phase,
-            message=self._message(phase, engine.message),
-            progress=requests.progress,
-            volume_node=bench.volume_node,
-            segmentation_node=bench.segmentation_node,
-            segment_id=bench.segment_id,
-            running=requests.running,
-            engine=engine.state,
-            has_prompts=prompts is not None,
-            can_run=prompts is not None and self._volume is not None,
-            can_cancel=bool(requests.running) or self._job is not None,
-            can_clear=present,
-            can_start_engine=engine.state in (EngineState.OFF, EngineState.FAILED),
-            undo_label=bench.history.undo_label,
-            redo_label=bench.history.redo_label,
-        )
-
-    def _phase(self, engine: EngineState) -> Phase:
-        """The first of these that is so."""
-        phases = {
-            Phase.CLOSED: self._closed,
-            Phase.INSTALLING: self._job is not None,
-            Phase.NO_VOLUME: self._bench.volume_node is None,
-            Phase.VOLUME_REFUSED: self._volume is None,
-            Phase.ENGINE_OFF: engine is EngineState.OFF,
-            Phase.ENGINE_STARTING: engine is EngineState.STARTING,
-            Phase.ENGINE_FAILED: engine is EngineState.FAILED,
-            Phase.UPLOADING: self._requests.uploading,
-            Phase.RUNNING: bool(self._requests.running),
-            Phase.READY: True,
-        }
-        return next(phase for phase, is_so in phases.items() if is_so)
-
-    def _message(self, phase: Phase, engine: str) -> str:
-        if phase in (Phase.ENGINE_FAILED, Phase.ENGINE_STARTING) and engine:
-            return engine
-        return self._complaint or MESSAGES[phase]
+        circumstances = Circumstances(self._job is not None, self._closed, self._complaint)
+        return picture_of(self._bench, self._requests, self._watch, circumstances)

@@ -23,12 +23,13 @@ from scenes import (
 from segvol_core.errors import OrganError, PromptError
 from segvol_core.model.config import SegVolConfig, TextConfig
 from segvol_core.model.segvol import SegVol
+from segvol_core.packages.job import JobCancelled, JobDone, JobFailed, JobRunning
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.session import Session
 from SegVolLogic.controller import SegVolController
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.errors import SceneError
-from SegVolLogic.events import ResultWritten, Said
+from SegVolLogic.events import PrintedLines, ResultWritten, Said
 from SegVolLogic.segment_tags import PROMPTS_TAG, stored_prompts
 from SegVolLogic.segment_writer import Overlap
 from SegVolLogic.segments import add_segmentation
@@ -668,6 +669,62 @@ def test_prompts_from_a_script_are_shown_and_checked(desk):
         desk.controller.set_prompts(Prompts((Point((9999.0, 0.0, 0.0)),)))
     desk.wait()
     np.testing.assert_array_equal(desk.mask(), desk.expected())
+
+
+class Job:
+    """States that an operation on packages goes through, in the place of an hour's download."""
+
+    def __init__(self, *states):
+        self.states = list(states)
+        self.cancelled = False
+
+    def poll(self):
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    def cancel(self):
+        self.cancelled = True
+        self.states = [JobCancelled()]
+
+
+def test_installing_shows_its_lines_and_starts_the_process(scene):
+    events = []
+    controller = SegVolController(scene, InProcessEngine(), listener=events.append)
+    controller.choose_volume(add_volume(scene))
+    controller.install(Job(JobRunning(("torch",)), JobRunning(()), JobDone("Installed.", ("end",))))
+    assert controller.state.phase is Phase.INSTALLING
+    assert controller.state.can_cancel
+    for _ in range(6):
+        controller.poll()
+    assert [each.lines for each in events if isinstance(each, PrintedLines)] == [
+        ("torch",),
+        ("end",),
+    ]
+    assert Said("Installed.") in events
+    assert controller.state.phase is Phase.READY
+
+
+def test_an_installation_that_fails_or_is_cancelled_starts_nothing(scene):
+    controller = SegVolController(scene, InProcessEngine())
+    controller.choose_volume(add_volume(scene))
+    controller.install(Job(JobFailed("The disk is full.", None)))
+    controller.poll()
+    assert controller.state.phase is Phase.ENGINE_OFF
+    assert controller.state.message == "The disk is full."
+    job = Job(JobRunning(()))
+    controller.install(job)
+    controller.poll()
+    controller.cancel()
+    controller.poll()
+    assert job.cancelled
+    assert controller.state.phase is Phase.ENGINE_OFF
+
+
+def test_removing_the_packages_starts_nothing(scene):
+    controller = SegVolController(scene, InProcessEngine())
+    controller.choose_volume(add_volume(scene))
+    controller.install(Job(JobDone("Removed.")), then_start=False)
+    controller.poll()
+    assert controller.state.phase is Phase.ENGINE_OFF
 
 
 def test_nothing_without_a_volume(scene):
