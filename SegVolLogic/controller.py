@@ -67,6 +67,8 @@ class SegVolController:
         self._bench = Workbench(scene)
         self._markups = PromptMarkups(scene)
         self._watch = VolumeWatch()
+        self._shown = True
+        self._shown_prompts: Prompts | None = None
         self._complaint = ""
         self._job: PackageJob | None = None
         self._then_start = False
@@ -420,6 +422,10 @@ class SegVolController:
         volume = self._watch.volume
         if volume is None or self._markups.dragging:
             return
+        if not self._in_step():
+            self._show_prompts()
+        if not self._shown:
+            return
         try:
             before = self._bench.prompts()
             after = self._markups.read(before)
@@ -432,7 +438,19 @@ class SegVolController:
         except SegVolError as error:
             self._refuse_markups(error)
             return
+        self._shown_prompts = after
         self._prompts_changed(segment_id, after)
+
+    def _in_step(self) -> bool:
+        """Whether the segment's prompts are those that were shown last.
+
+        They are not when a transform has moved the segmentation: its prompts went along then, and
+        nobody has moved a point.
+        """
+        try:
+            return self._shown and same_prompts(self._bench.prompts(), self._shown_prompts)
+        except SceneError:
+            return False
 
     def _refuse_markups(self, error: SegVolError) -> None:
         only_negative = isinstance(error, PromptError) and self._markups.only_negative()
@@ -442,12 +460,17 @@ class SegVolController:
         self._say(str(error), problem=True)
 
     def _show_prompts(self) -> None:
+        """Show the segment's prompts; none if they are unreadable, and none are taken over then."""
         try:
-            self._markups.show(self._bench.prompts())
-            self._complaint = ""
+            prompts = self._bench.prompts()
+            self._markups.show(prompts)
         except SceneError as error:
+            self._shown = False
             self._markups.show(None)
             self._say(str(error), problem=True)
+        else:
+            self._shown, self._shown_prompts = True, prompts
+            self._complaint = ""
 
     def _look_at_job(self) -> None:
         if self._job is None:

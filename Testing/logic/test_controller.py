@@ -30,6 +30,7 @@ from SegVolLogic.controller import SegVolController
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import PrintedLines, ResultWritten, Said
+from SegVolLogic.prompt_nodes import points_of
 from SegVolLogic.segment_tags import PROMPTS_TAG, stored_prompts
 from SegVolLogic.segment_writer import Overlap
 from SegVolLogic.segments import add_segmentation
@@ -446,6 +447,55 @@ def test_prompts_given_before_the_engine_runs_are_answered_when_it_does(scene):
     assert slicers_mask(state.segmentation_node, state.segment_id, volume)[2, 4, 3]
 
 
+def test_stopping_the_process_loses_nothing_in_the_scene(desk):
+    desk.click((3, 4, 2))
+    desk.wait()
+    before = desk.mask()
+    desk.click((5, 1, 4))
+    desk.poll(2)
+    desk.controller.stop_engine()
+    assert desk.state.phase is Phase.ENGINE_OFF
+    assert not desk.state.running
+    np.testing.assert_array_equal(desk.mask(), before)
+    assert len(stored_prompts(desk.node, desk.state.segment_id).points) == 2
+    desk.controller.start_engine()
+    desk.controller.run()
+    desk.wait()
+    np.testing.assert_array_equal(desk.mask(), desk.expected())
+
+
+def test_a_segmentation_that_is_bent_meanwhile_refuses_the_result_and_keeps_the_rest(desk):
+    desk.click((3, 4, 2))
+    desk.wait()
+    before = desk.mask()
+    desk.click((5, 1, 4))
+    desk.poll(2)
+    bend(desk.scene, desk.node)
+    desk.wait()
+    assert any("bends space" in message for message in desk.said())
+    desk.node.SetAndObserveTransformNodeID(None)
+    np.testing.assert_array_equal(desk.mask(), before)
+    desk.controller.run()
+    desk.wait()
+    np.testing.assert_array_equal(desk.mask(), desk.expected())
+
+
+def test_an_undo_that_cannot_be_written_is_kept_for_later(desk):
+    desk.click((3, 4, 2))
+    desk.wait()
+    segmentation = desk.node.GetSegmentation()
+    binary = segmentation.GetSourceRepresentationName()
+    show_surfaces(desk.node)
+    segmentation.SetSourceRepresentationName("Closed surface")
+    for act in (desk.controller.undo, desk.controller.clear):
+        with pytest.raises(SceneError, match="closed surfaces"):
+            act()
+    assert desk.state.undo_label == "add point"
+    segmentation.SetSourceRepresentationName(binary)
+    desk.controller.undo()
+    assert desk.segments() == []
+
+
 def test_another_engine_goes_on_with_what_is_running(desk):
     desk.click((3, 4, 2))
     desk.poll(2)
@@ -578,13 +628,18 @@ def test_a_volume_and_its_segmentation_moved_together(desk):
     mask = desk.mask()
     transform = desk.volume.GetParentTransformNode()
     assert desk.node.GetParentTransformNode() is transform
-    moved = slicer.util.vtkMatrixFromArray(TRANSFORMS["rotated"][0])
-    transform.SetMatrixTransformToParent(moved)
-    desk.wait()
-    desk.controller.choose_segment(desk.state.segment_id)
-    desk.controller.run()
-    desk.wait()
-    np.testing.assert_array_equal(desk.mask(), mask)
+    for shift in (1.0, 2.0, 500.0):
+        moved = np.eye(4)
+        moved[0, 3] = shift
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(moved))
+        desk.wait()
+        (point,) = points_of(desk.controller.prompt_nodes.positive)
+        np.testing.assert_allclose(point.ras, world_of(desk.volume, (3, 4, 2)), atol=1e-3)
+        assert desk.state.undo_label == "add point"
+        desk.controller.run()
+        desk.wait()
+        np.testing.assert_array_equal(desk.mask(), mask)
+    assert desk.state.undo_label == "add point"
 
 
 def test_overwriting_is_undone_in_both_segments(scene):
