@@ -94,6 +94,12 @@ class ZoomOutZoomIn:
         self._overview: Tensor | None = None
         self._text_embeddings: dict[str, Tensor] = {}
 
+    def look_at_whole(self) -> Tensor:
+        """Embedding of the whole image in one window, which every prompt begins with."""
+        if self._overview is None:
+            self._overview = self._encoder.embed_image(self._zoomed_out)
+        return self._overview
+
     def all_windows(self) -> list[Window]:
         """Every lattice window of the image, for encoding ahead."""
         return zoom.lattice_windows(self._shape, self._window)
@@ -109,8 +115,9 @@ class ZoomOutZoomIn:
         for index, prompt in enumerate(prompts):
             focus, logits = self._look(prompt)
             focuses.append(focus)
-            yield Step(Stage.COARSE, index, 0.0, logits, focus.region is not None)
+            step = [Step(Stage.COARSE, index, 0.0, logits, focus.region is not None)]
             del logits
+            yield step.pop()
 
         windows = sorted(
             {window for focus in focuses for window in focus.prompts},
@@ -141,9 +148,7 @@ class ZoomOutZoomIn:
         points = None
         if len(prompt.points):
             points = zoom.zoom_out_points(prompt, self._shape, self._window)
-        if self._overview is None:
-            self._overview = self._encoder.embed_image(self._zoomed_out)
-        low = self._decode(self._overview, _WindowPrompt(points, box), vector)
+        low = self._decode(self.look_at_whole(), _WindowPrompt(points, box), vector)
         coarse = self._upscale(low)
         logits = zoom.expand_zoomed_out(coarse, self._shape)
 

@@ -2,7 +2,8 @@
 
 The steps and their order are the published ones (``SegVol/data_process/demo_data_process.py``):
 foreground normalisation, min-max, zero padding up to the window, cropping to what is not zero.
-A network with a ``spacing_mm`` of its own gets the volume resampled to that spacing in between.
+A network may have a ``spacing_mm`` of its own, to which the volume is resampled in between, and
+``hounsfield_levels`` of its own in place of the normalisation.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ def prepare(
     VolumeError
         If all voxels are equal.
     """
-    normalised = torch.from_numpy(normalise(canonical_voxels))
+    if config.hounsfield_levels is None:
+        normalised = torch.from_numpy(normalise(canonical_voxels))
+    else:
+        normalised = torch.from_numpy(grey_values(canonical_voxels, config.hounsfield_levels))
     shape = _size3(normalised.shape)
     resampled = normalised
     if config.spacing_mm is not None:
@@ -134,6 +138,23 @@ def normalise(voxels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     values -= low
     values /= high - low
     return values
+
+
+def grey_values(
+    voxels: npt.NDArray[np.generic], levels: tuple[tuple[float, float], ...]
+) -> npt.NDArray[np.float32]:
+    """Grey values of Hounsfield units, linear between the levels (hounsfield, grey value).
+
+    The same tissue is as bright in every volume, which a network that sees few volumes needs.
+    """
+    hounsfield, grey = np.array(levels, dtype=np.float64).T
+    lowest, highest = int(hounsfield[0]), int(hounsfield[-1])
+    table = np.interp(np.arange(lowest, highest + 1), hounsfield, grey).astype(np.float32)
+    rounded = np.rint(voxels) if voxels.dtype.kind == "f" else voxels
+    grey_of_voxels: npt.NDArray[np.float32] = table[
+        np.clip(rounded, lowest, highest).astype(np.int32) - lowest
+    ]
+    return grey_of_voxels
 
 
 def zoom_out(image: Tensor, window: Size3) -> Tensor:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from segvol_core.embeddings import Precision, WindowEncoder
-from segvol_core.inference import Stage, ZoomOutZoomIn
+from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.segvol import SegVol
 from segvol_core.preprocessing import prepare
 from segvol_core.prompts import Prompts, VoxelPrompts, place
@@ -120,6 +120,7 @@ class Session:
 
         Yields the fraction done. Ends early when the memory budget is full.
         """
+        self._zoom.look_at_whole()
         windows = self._zoom.all_windows()
         missing = [window for window in windows if window not in self._encoder.cache]
         for done, _ in enumerate(self._encoder.embed(missing)):
@@ -129,11 +130,17 @@ class Session:
 
     def _updates(self, placed: list[ImagePrompt]) -> Iterator[Update]:
         for step in self._zoom.run(placed):
-            mask = None
-            if step.logits is not None:
-                mask = self._canonical.restore(self._prepared.restore(step.logits))
-            message = None if step.found else NOTHING_FOUND
-            yield Update(step.stage, step.index, step.fraction, mask, message)
+            update = [self._update(step)]
+            # Whoever waits between two updates should not hold the logits of a whole volume.
+            del step
+            yield update.pop()
+
+    def _update(self, step: Step) -> Update:
+        mask = None
+        if step.logits is not None:
+            mask = self._canonical.restore(self._prepared.restore(step.logits))
+        message = None if step.found else NOTHING_FOUND
+        return Update(step.stage, step.index, step.fraction, mask, message)
 
     def _on_image(self, prompts: VoxelPrompts) -> ImagePrompt:
         """Prompts on the prepared image; what its cropping cut off moves to its edge."""

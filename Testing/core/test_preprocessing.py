@@ -11,7 +11,7 @@ from published_figures import DATA
 
 from segvol_core.errors import VolumeError
 from segvol_core.model.config import SegVolConfig
-from segvol_core.preprocessing import bounding_box, prepare, resample, zoom_out
+from segvol_core.preprocessing import bounding_box, grey_values, prepare, resample, zoom_out
 
 WINDOW = (8, 64, 64)
 
@@ -86,3 +86,20 @@ def test_the_bounding_box_is_inclusive() -> None:
     assert bounding_box(mask) is None
     mask[1, 2, 3] = mask[3, 4, 5] = True
     assert bounding_box(mask) == ((1, 2, 3), (3, 4, 5))
+
+
+LEVELS = ((-1000.0, 0.0), (-50.0, 0.25), (150.0, 0.75), (1500.0, 1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.int32])
+def test_the_same_tissue_is_as_bright_in_every_volume(dtype: type) -> None:
+    voxels = np.array([-3000, -1000, -50, 50, 150, 1500, 30000], dtype=dtype)
+    grey = grey_values(voxels, LEVELS)
+    np.testing.assert_allclose(grey, [0, 0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6)
+    assert grey.dtype == np.float32
+
+
+def test_a_network_with_levels_of_its_own_sees_them() -> None:
+    config = SegVolConfig(window=(8, 32, 32), patch=(4, 8, 8), hounsfield_levels=LEVELS)
+    prepared = prepare(blob((10, 40, 40)), (1, 1, 1), config)
+    assert prepared.image.unique().tolist() == pytest.approx([0.0, 0.525], abs=1e-3)

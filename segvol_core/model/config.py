@@ -43,6 +43,9 @@ class SegVolConfig:
     prompt_priors
         Whether maps of the prompts are added to embedding and logits (``prompt_priors.py``); the
         published network has none.
+    hounsfield_levels
+        Grey value in [0, 1] of some Hounsfield values, rising, between which the others are
+        interpolated; or None to normalise each volume by its own foreground, as the paper does.
     spacing_mm
         Voxel size (z, y, x) to which a volume is resampled first, or None to work on the volume's
         own voxels, as the paper does.
@@ -60,6 +63,7 @@ class SegVolConfig:
     text: TextConfig = field(default_factory=TextConfig)
     prompt_coordinates: PromptCoordinates = "published"
     prompt_priors: bool = False
+    hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -99,6 +103,8 @@ class SegVolConfig:
         for name in ("window", "patch", "spacing_mm"):
             if fields.get(name) is not None:
                 fields[name] = tuple(fields[name])
+        if fields.get("hounsfield_levels") is not None:
+            fields["hounsfield_levels"] = tuple(map(tuple, fields["hounsfield_levels"]))
         if "text" in fields:
             fields["text"] = TextConfig(**fields["text"])
         return cls(**fields)

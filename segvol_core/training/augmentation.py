@@ -66,8 +66,7 @@ NONE = Strength(scale=1.0, rotation=0.0, shear=0.0, elastic=0.0)
 
 _ELASTIC_GRID = (3, 4, 4)
 _TISSUE = 0.05
-_TISSUE_LEVELS = (0.1, 0.45)
-"""Where soft tissue lies between 0 and 1 depends on the brightest metal or contrast of a volume."""
+"""Grey value under which it is air, which is as dark in every scanner."""
 _SMOOTHING = (1, 1, 1)
 
 
@@ -181,13 +180,10 @@ def smooth_region(regions: Tensor, region: int) -> npt.NDArray[np.bool_]:
 
 def change_grey_values(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Contrast, brightness, gamma, blur and noise of another scanner and another patient."""
-    tissue = image[image > _TISSUE]
-    gain = float(np.exp(rng.uniform(-0.2, 0.2)))
-    if len(tissue) and rng.random() < 0.6:
-        gain = float(rng.uniform(*_TISSUE_LEVELS) / tissue.median())
-    image = (image * gain).clamp(0, 1)
-    if rng.random() < 0.5:
-        image = image ** float(np.exp(rng.uniform(-0.2, 0.2)))
+    gain, shift = float(np.exp(rng.uniform(-0.1, 0.1))), float(rng.uniform(-0.04, 0.04))
+    image = torch.where(image > _TISSUE, image * gain + shift, image).clamp(0, 1)
+    if rng.random() < 0.3:
+        image = image ** float(np.exp(rng.uniform(-0.15, 0.15)))
     if rng.random() < 0.25:
         image = F.avg_pool3d(image[None, None], 3, stride=1, padding=1, count_include_pad=False)[
             0, 0
@@ -195,7 +191,7 @@ def change_grey_values(image: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.4:
         seed = int(rng.integers(2**31))
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
-        image = (image + noise * float(rng.uniform(0, 0.02))).clamp(0, 1)
+        image = (image + noise * float(rng.uniform(0, 0.03))).clamp(0, 1)
     return image
 
 

@@ -42,6 +42,15 @@ STARTER = SegVolConfig(
     text=TextConfig(width=128, depth=2, heads=4, mlp_width=256, vocabulary=4096),
     prompt_coordinates="aligned",
     prompt_priors=True,
+    # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
+    hounsfield_levels=(
+        (-1000, 0.0),
+        (-200, 0.15),
+        (-50, 0.25),
+        (150, 0.75),
+        (300, 0.85),
+        (1500, 1.0),
+    ),
     spacing_mm=(4.0, 4.0, 4.0),
 )
 """Sizes of the starter: 5.6 M parameters."""
