@@ -187,7 +187,7 @@ def published_windows(region: Region, window: Size3) -> list[Window]:
 def lattice_windows(shape: Size3, window: Size3) -> list[Window]:
     """All windows at multiples of half a window from the volume's corner."""
     whole = Region((0, 0, 0), shape)
-    starts = [_half_steps(n, w) for n, w in zip(shape, window, strict=True)]
+    starts = [_lattice(n, w) for n, w in zip(shape, window, strict=True)]
     return [_window(corner, window, whole) for corner in itertools.product(*starts)]
 
 
@@ -197,12 +197,17 @@ def lattice_cover(foreground: Region, shape: Size3, window: Size3) -> list[Windo
     for low, high, n, w in zip(foreground.low, foreground.high, shape, window, strict=True):
         margin = w // _LATTICE_MARGIN
         first, last = max(0, low - margin), min(n, high + margin)
-        steps = _half_steps(n, w)
+        steps = _lattice(n, w)
         begin = max(step for step in steps if step <= first)
         end = min(step for step in steps if step + w >= last)
         starts.append([step for step in steps if begin <= step <= max(begin, end)])
     whole = Region((0, 0, 0), shape)
     return [_window(corner, window, whole) for corner in itertools.product(*starts)]
+
+
+def _lattice(size: int, window: int) -> list[int]:
+    """Starts of lattice windows along an axis; a shorter axis lies in the middle of one window."""
+    return _half_steps(size, window) if size > window else [-((window - size) // 2)]
 
 
 def _half_steps(size: int, window: int) -> list[int]:

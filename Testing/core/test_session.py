@@ -293,3 +293,15 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
     assert (len(cache), cache.used_bytes, cache.full) == (2, 80, True)
     cache.put(second, torch.zeros(1000))
     assert second not in cache
+
+
+@pytest.mark.parametrize("windows", ["lattice", "published"])
+@pytest.mark.parametrize("slices", [2, 3, 8, 9])
+def test_a_volume_of_few_slices_is_answered(
+    slices: int, windows: str, small: SegVol, ct: Volume
+) -> None:
+    slab = Volume(ct.voxels[10 : 10 + slices], ct.ijk_to_ras)
+    session = Session(small, slab, windows=windows)
+    for prompt in prompts_on(slab).values():
+        assert session.mask(prompt).shape == slab.shape_kji
+    assert list(session.encode_ahead())[-1:] in ([1.0], [])
