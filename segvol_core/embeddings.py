@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -111,23 +112,23 @@ class WindowEncoder:
 
     def embed(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
         """Embeddings (1, width, d, h, w) of windows, one after the other, in the given order."""
-        for window in windows:
+        for position, window in enumerate(windows):
             held = self.cache.get(window)
             if held is None:
-                held = self._encode_next(window, windows)
+                held = self._encode_next(islice(windows, position, None))
             yield window, held
 
     def embed_image(self, image: Tensor) -> Tensor:
         """Embedding of one image (D, H, W) of the window's size, not kept."""
         return self._encode([image])[0]
 
-    def _encode_next(self, window: Window, windows: Sequence[Window]) -> Tensor:
-        """Encode a window together with those after it that will be needed too."""
-        later = windows[windows.index(window) + 1 :]
-        batch = [window, *(other for other in later if other not in self.cache)][: self._batch]
-        embeddings = self._encode([other.cut_from(self._image) for other in batch])
-        for other, embedding in zip(batch, embeddings, strict=False):
-            self.cache.put(other, embedding)
+    def _encode_next(self, windows: Iterable[Window]) -> Tensor:
+        """Encode the first window, together with those after it that will be needed too."""
+        missing = (window for window in windows if window not in self.cache)
+        batch = list(islice(missing, self._batch))
+        embeddings = self._encode([window.cut_from(self._image) for window in batch])
+        for window, embedding in zip(batch, embeddings, strict=False):
+            self.cache.put(window, embedding)
         return embeddings[0]
 
     def _encode(self, images: list[Tensor]) -> list[Tensor]:
