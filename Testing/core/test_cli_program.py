@@ -59,7 +59,7 @@ def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[bytes],
         stdout=subprocess.PIPE,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-        # Whoever starts the tests in the background lets them ignore Ctrl-C, and their children too.
+        # Tests that were started in the background ignore Ctrl-C, and so would their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(theirs)
