@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
 from published_figures import DATA
 from rich.console import Console
+from small_config import SMALL
 from torch import nn
 
 from segvol_core.benchmark.comparison import Comparison, compare

@@ -17,8 +17,8 @@ import SimpleITK
 import torch
 import typer
 from command_line import assert_refused, run
-from conftest import SMALL
 from geometry_strategies import rotation
+from small_config import SMALL
 from stand_in_hub import StandInHub, running_hub
 from typer.testing import CliRunner, Result
 

@@ -16,7 +16,7 @@ import SimpleITK
 import slicerio
 import torch
 from command_line import assert_refused, run
-from conftest import SMALL
+from small_config import SMALL
 from typer.testing import Result
 
 from segvol_core import organs

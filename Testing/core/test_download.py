@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
-from conftest import SMALL
 from huggingface_hub.utils import WeakFileLock
+from small_config import SMALL
 from stand_in_hub import COMMIT, StandInHub, running_hub
 
 from segvol_core import hub as hub_module
@@ -335,7 +335,7 @@ import sys
 import segvol_core.download
 assert "huggingface_hub" not in sys.modules
 sys.path.insert(0, sys.argv[1])
-from conftest import SMALL
+from small_config import SMALL
 segvol_core.download.download_segvol(config=SMALL)
 """
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "NO_PROXY": "127.0.0.1"}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
 from published_figures import DATA, drawn_model
+from small_config import SMALL
 
 from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.prompt_priors import PromptPriors

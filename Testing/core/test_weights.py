@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import SMALL
 from published_figures import DATA
+from small_config import SMALL
 from torch import Tensor
 
 from segvol_core import weights_folder as weights_folder_module
