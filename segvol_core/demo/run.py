@@ -34,7 +34,7 @@ from segvol_core.segmentation_io import Segment, write_segmentation
 from segvol_core.session import Session
 from segvol_core.weights import load_model
 
-CLICKED, BOXED, NAMED = "kidney_left", "liver", ("spleen", "aorta", "lung_upper_lobe_left")
+CLICKED, BOXED, NAMED = "kidney_left", "kidney_right", ("liver", "spinal_cord", "spleen")
 """What the demo asks for, as the labels name it."""
 
 _SAID = {PromptKind.POINT: "a click", PromptKind.BOX: "a box", PromptKind.TEXT: "its name"}
