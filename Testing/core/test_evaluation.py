@@ -424,10 +424,21 @@ def test_scores_are_those_of_the_masks_that_a_session_gives(
             assert score.baselines == baselines(label)
             assert score.label_ml == pytest.approx(label.sum() * 12 / 1000)
             assert score.answer_ml == pytest.approx(mask.sum() * 12 / 1000)
-            assert score.agreement == dice(*answers.values())
+            empty = not any(mask.any() for mask in answers.values())
+            assert score.agreement == (None if empty else dice(*answers.values()))
             assert score.seconds > 0
             assert score.cut_off == (score.structure == "spleen")
     assert [score.first_prompt for score in scores] == [True, True, *[False] * (len(scores) - 2)]
+
+
+def test_empty_masks_of_two_placements_are_no_agreement(
+    case: LabelledCase, small: SegVol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "mask", lambda *_: np.zeros(case.labels.shape, dtype=bool))
+    planned = plan_prompts(case, STRUCTURES[:1], [PromptKind.BOX])
+    scores = list(score_prompts(small, case, planned, ("lattice", "published")))
+    assert [each.agreement for each in scores] == [None, None]
+    assert [each.dice for each in scores] == [0, 0]
 
 
 def test_seconds_of_the_first_prompt_include_preparing_the_volume(

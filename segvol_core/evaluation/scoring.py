@@ -52,7 +52,8 @@ class Score:
     cut_off
         Whether the structure reaches the edge of the volume, so that part of it may be missing.
     agreement
-        Dice between the masks of lattice and published windows, where both were computed.
+        Dice between the masks of lattice and published windows; None where only one was computed,
+        or both are empty.
     """
 
     case: str
@@ -115,9 +116,11 @@ def score_prompts(
                 sessions[placement] = Session(model, case.volume, windows=placement)
             mask = sessions[placement].mask(prompt.prompts)
             answers[placement] = (mask, time.perf_counter() - started, first)
+        masks = [mask for mask, *_ in answers.values()]
         agreement = None
-        if len(answers) == 2:
-            agreement = dice(*(mask for mask, *_ in answers.values()))
+        # Two empty masks agree on nothing that anyone could use.
+        if len(masks) == 2 and any(mask.any() for mask in masks):
+            agreement = dice(*masks)
         for placement, (mask, seconds, first) in answers.items():
             yield Score(
                 case=case.name,
