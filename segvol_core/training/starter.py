@@ -286,12 +286,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout
     )
-    torch.set_flush_denormal(True)
     if options.steps is None and options.minutes is None:
         parser.error("give --minutes or --steps")
     settings = LoopSettings(
         steps=options.steps, minutes=options.minutes, learning_rate=options.learning_rate
     )
+    # Weights near zero would else be computed in the processor's slow mode.
+    torch.set_flush_denormal(True)
     try:
         train_starter(
             options.folder, options.output, settings, seed=options.seed, device=options.device,
@@ -301,6 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SegVolError as error:
         _log.error("%s", error)
         return 1
+    finally:
+        torch.set_flush_denormal(False)
     return 0
 
 
