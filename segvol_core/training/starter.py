@@ -256,7 +256,13 @@ def train_starter(
         stream = example_stream(training, config, recipe, seed + _SEEDS_APART * rank)
         trained.append(train(model, stream, settings, reporter if rank == 0 else _say_nothing))
 
-    run_in_workers(workers, work)
+    # Each worker has one core: sums over threads have no fixed order, so seeds would not repeat.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run_in_workers(workers, work)
+    finally:
+        torch.set_num_threads(threads)
     return trained[0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from segvol_core.evaluation.metrics import dice
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.training import augmentation as augment
@@ -63,9 +64,3 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
         kind: {name: float(np.mean(values)) for name, values in structures.items()}
         for kind, structures in found.items()
     }
-
-
-def dice(first: BoolArray, second: BoolArray) -> float:
-    """Dice coefficient of two masks; 1 where both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 1.0 if total == 0 else 2 * int((first & second).sum()) / total
