@@ -65,6 +65,7 @@ class _Focus:
 class _WindowPrompt:
     points: tuple[Tensor, Tensor] | None
     box: Tensor | None
+    coarse: Tensor | None = None
 
 
 class ZoomOutZoomIn:
@@ -150,7 +151,7 @@ class ZoomOutZoomIn:
             points = zoom.zoom_out_points(prompt, self._shape, self._window)
         low = self._decode(self.look_at_whole(), _WindowPrompt(points, box), vector)
         coarse = self._upscale(low)
-        logits = zoom.expand_zoomed_out(coarse, self._shape)
+        logits = self._expand(coarse)
 
         foreground = logits > 0
         if self._placement == "lattice":
@@ -158,7 +159,7 @@ class ZoomOutZoomIn:
         region = zoom.region_of_interest(foreground, self._window)
         windows = [] if region is None else self._windows(region, foreground)
         requests = {
-            window: self._window_prompt(prompt, window, foreground, only=len(windows) == 1)
+            window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
         }
         return _Focus(coarse, vector, region, requests), logits
@@ -181,21 +182,24 @@ class ZoomOutZoomIn:
         return zoom.lattice_cover(tight, self._shape, self._window)
 
     def _window_prompt(
-        self, prompt: ImagePrompt, window: Window, foreground: Tensor, *, only: bool
+        self, prompt: ImagePrompt, window: Window, logits: Tensor, foreground: Tensor, only: bool
     ) -> _WindowPrompt:
+        coarse = None
+        if self._model.prompt_priors is not None:
+            coarse = window.cut_from(logits, zoom.OUTSIDE_LOGIT)[None]
         if not len(prompt.points) and prompt.box is None:
-            return _WindowPrompt(None, None)
+            return _WindowPrompt(None, None, coarse)
         box = zoom.box_in_window(prompt, window, foreground, only_window=only)
         points = None
         if len(prompt.points):
             points = zoom.points_in_window(prompt, window, self._shape, self._window)
-        return _WindowPrompt(points, box)
+        return _WindowPrompt(points, box, coarse)
 
     # -- Zoom-in ---------------------------------------------------------------------------------
 
     def _finish(self, index: int, focus: _Focus, fraction: float) -> Step:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
-        logits = zoom.expand_zoomed_out(focus.coarse, self._shape)
+        logits = self._expand(focus.coarse)
         if focus.region is not None:
             region = focus.region
             total = torch.zeros(region.size)
@@ -230,8 +234,15 @@ class ZoomOutZoomIn:
                 points=None if points is None else (points[0].to(device), points[1].to(device)),
                 boxes=None if prompt.box is None else prompt.box.to(device),
                 text_embedding=None if text_embedding is None else text_embedding.to(device),
+                coarse=None if prompt.coarse is None else prompt.coarse.to(device),
             )
         return logits.cpu()
+
+    def _expand(self, coarse: Tensor) -> Tensor:
+        """Zoom-out logits at the image's shape."""
+        if self._model.prompt_priors is None:
+            return zoom.expand_zoomed_out(coarse, self._shape)
+        return zoom.interpolate_zoomed_out(coarse, self._shape)
 
     def _upscale(self, low_resolution: Tensor) -> Tensor:
         with torch.inference_mode():

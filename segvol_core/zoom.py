@@ -28,6 +28,9 @@ for one prompt serves every other."""
 NO_BOX = (-1.0,) * 6
 """What the published code gives for a window in which the coarse mask is empty."""
 
+OUTSIDE_LOGIT = -5.0
+"""Coarse logit beyond the volume."""
+
 _POINT_SLOTS = 5
 _LATTICE_MARGIN = 16
 """A lattice covers the coarse mask and a sixteenth of a window around it: about two cells of the
@@ -108,8 +111,8 @@ class Window:
     extent: Region
     content: Region
 
-    def cut_from(self, image: Tensor) -> Tensor:
-        """The window's voxels of an image (D, H, W), zeros around its content."""
+    def cut_from(self, image: Tensor, outside: float = 0.0) -> Tensor:
+        """The window's voxels of an image (D, H, W), ``outside`` around its content."""
         inside = image[self.content.slices]
         margins = [
             (c - a, b - d)
@@ -118,7 +121,7 @@ class Window:
             )
         ]
         padding = [side for pair in reversed(margins) for side in pair]
-        return F.pad(inside, padding) if any(padding) else inside
+        return F.pad(inside, padding, value=outside) if any(padding) else inside
 
 
 # -- Zoom-out ------------------------------------------------------------------------------------
@@ -149,6 +152,25 @@ def zoom_out_box(box: tuple[Size3, Size3], shape: Size3, window: Size3) -> Tenso
 def expand_zoomed_out(logits: Tensor, shape: Size3) -> Tensor:
     """Zoom-out logits (D, H, W) at the image's shape, by ``nearest`` as published."""
     return F.interpolate(logits[None, None], size=shape, mode="nearest")[0, 0]
+
+
+def interpolate_zoomed_out(logits: Tensor, shape: Size3) -> Tensor:
+    """Zoom-out logits (D, H, W) at the image's shape, interpolated from where they were taken.
+
+    Not the published way: for networks that are given coarse logits when they zoom in.
+    """
+    values = logits
+    for axis, (n, w) in enumerate(zip(shape, logits.shape, strict=True)):
+        taken = F.interpolate(torch.arange(n).float()[None, None], size=w, mode="nearest")[0, 0]
+        voxels = torch.arange(n).float()
+        after = torch.searchsorted(taken, voxels, right=True).clamp(1, w - 1)
+        low, high = taken[after - 1], taken[after]
+        share = ((voxels - low) / (high - low).clamp(min=1)).clamp(0, 1)
+        view = [1, 1, 1]
+        view[axis] = -1
+        first, second = values.index_select(axis, after - 1), values.index_select(axis, after)
+        values = torch.lerp(first, second, share.view(view))
+    return values
 
 
 # -- Zoom-in -------------------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
 
-MAPS = 7
-"""Two of a box, two of positive and two of negative points, one of a text."""
+MAPS = 8
+"""Two of a box, two of positive and two of negative points, one of a text, one of a coarse mask."""
 
 _LOWEST_BOX_LEVEL = -4.0
 _NEAR_CELLS = (3.0, 10.0)
-_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0)
+_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0, 3.0)
+_LARGEST_COARSE_LOGIT = 5.0
 
 
 class PromptPriors(nn.Module):
@@ -43,8 +44,12 @@ class PromptPriors(nn.Module):
         points: tuple[Tensor, Tensor] | None,
         boxes: Tensor | None,
         text_embedding: Tensor | None,
+        coarse: Tensor | None,
     ) -> Tensor:
         """Maps of a batch of prompts; of a kind that is not given, zeros.
+
+        With a coarse mask, a box is the part of it that the window shows, and an ellipsoid in it
+        would say nothing of an organ that goes on beyond the window.
 
         Parameters are as in :meth:`SegVol.decode`.
         """
@@ -59,6 +64,10 @@ class PromptPriors(nn.Module):
                 maps[:, first : first + 2] = self._near(points[0], points[1] == label)
         if text_embedding is not None:
             maps[:, 6:7] = self._of_text(image_embedding, text_embedding)
+        if coarse is not None:
+            levels = (coarse.float() / _LARGEST_COARSE_LOGIT).clamp(-1, 1).unsqueeze(1)
+            maps[:, 7:8] = F.interpolate(levels, shape, mode="trilinear", align_corners=False)
+            maps[:, 0] = 0
         return maps
 
     def on_tokens(self, maps: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class SegVol(nn.Module):
         points: tuple[Tensor, Tensor] | None = None,
         boxes: Tensor | None = None,
         text_embedding: Tensor | None = None,
+        coarse: Tensor | None = None,
     ) -> Tensor:
         """Low-resolution logits of each prompt on embedded windows.
 
@@ -48,6 +49,9 @@ class SegVol(nn.Module):
             (1 or batch, width, d, h, w), from ``image_encoder``.
         points, boxes, text_embedding
             As in :meth:`PromptEncoder.forward`, in any combination.
+        coarse
+            Logits (batch, D, H, W) of zooming out in this window. Only a network with
+            ``config.prompt_priors`` looks at them.
 
         Returns
         -------
@@ -58,7 +62,7 @@ class SegVol(nn.Module):
         positions = self.prompt_encoder.dense_positions()
         maps = None
         if self.prompt_priors is not None:
-            maps = self.prompt_priors.draw(image_embedding, points, boxes, text_embedding)
+            maps = self.prompt_priors.draw(image_embedding, points, boxes, text_embedding, coarse)
             dense = dense + self.prompt_priors.on_tokens(maps)
         logits, mask_token = self.mask_decoder(
             image_embedding, positions, sparse, dense, text_embedding

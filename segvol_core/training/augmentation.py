@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from segvol_core.model.config import Size3
 from segvol_core.training.cases import TrainingCase
 
 FloatArray = npt.NDArray[np.float64]
+Positions = tuple[Tensor, Tensor, Tensor]
+"""Where a window's voxels lie in the overview, in its voxels, one axis (z, y, x) each."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,67 @@ class Geometry:
     ----------
     indices
         (3, D, H, W) continuous image indices (z, y, x) of the window's voxels.
-    flipped
-        Axes (z, y, x) that run backwards.
     nearest
         Whether grey values are those of the nearest voxel, as zooming out does, or interpolated.
     """
 
     indices: Tensor
-    flipped: tuple[bool, bool, bool]
     nearest: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A volume, or a part of it, in one window, its geometry changed.
+
+    Attributes
+    ----------
+    window
+        Size (D, H, W) of the window.
+    centre
+        Image index (z, y, x) at the window's middle.
+    matrix
+        (3, 3) from overview voxels to image voxels.
+    step
+        Image voxels (z, y, x) per overview voxel before the changes.
+    elastic
+        (3, ...) displacements in image voxels on a coarse grid over the window.
+    flipped
+        Axes (z, y, x) that run backwards.
+    """
+
+    window: Size3
+    centre: FloatArray
+    matrix: FloatArray
+    step: FloatArray
+    elastic: Tensor
+    flipped: tuple[bool, bool, bool]
+
+    def zoomed_out(self) -> Geometry:
+        """The whole of it in one window."""
+        return Geometry(self._indices_at([torch.arange(n).float() for n in self.window]), True)
+
+    def zoomed_in(self, middle: FloatArray) -> tuple[Geometry, Positions]:
+        """A window at the image's own voxel size round an overview voxel (z, y, x).
+
+        Like the windows of inference it stays inside the overview, or has it in its middle. The
+        positions are those of the window's voxels in the overview.
+        """
+        positions = []
+        for n, step, wanted in zip(self.window, self.step, middle, strict=True):
+            reach = (n - 1) / 2 / step
+            low, high = reach, n - 1 - reach
+            place = (n - 1) / 2 if low > high else float(np.clip(wanted, low, high))
+            positions.append(place + (torch.arange(n).float() - (n - 1) / 2) / float(step))
+        return Geometry(self._indices_at(positions), False), tuple(positions)  # type: ignore[return-value]
+
+    def _indices_at(self, positions: Sequence[Tensor]) -> Tensor:
+        shape = [len(axis) for axis in positions]
+        middle = [axis - (n - 1) / 2 for axis, n in zip(positions, self.window, strict=True)]
+        grid = torch.stack(torch.meshgrid(*middle, indexing="ij")).flatten(1)
+        indices = (torch.from_numpy(self.matrix).float() @ grid).view(3, *shape)
+        if self.elastic.any():
+            indices = indices + at_positions(self.elastic[None], positions, self.window)[0]
+        return indices + torch.from_numpy(self.centre).float()[:, None, None, None]
 
 
 @dataclass(frozen=True)
@@ -70,9 +125,9 @@ _TISSUE = 0.05
 _SMOOTHING = (1, 1, 1)
 
 
-def zoom_out_geometry(
+def draw_overview(
     shape: Size3, window: Size3, strength: Strength, rng: np.random.Generator, smallest_part: float
-) -> Geometry:
+) -> Overview:
     """The whole volume, or a random part of it, in one window.
 
     Parameters
@@ -88,48 +143,36 @@ def zoom_out_geometry(
         if rng.random() < 0.6:
             extent[axis] *= rng.uniform(smallest_part, 1.0)
     low = rng.uniform(0, 1, 3) * (size - extent)
-    centre = low + extent / 2 - 0.5
-    return _geometry(centre, extent / np.array(window), window, strength, rng, nearest=True)
-
-
-def zoom_in_geometry(
-    centre: FloatArray,
-    window: Size3,
-    strength: Strength,
-    rng: np.random.Generator,
-) -> Geometry:
-    """A window at the image's own voxel size round a centre (z, y, x)."""
-    return _geometry(centre, np.ones(3), window, strength, rng, nearest=False)
-
-
-def _geometry(
-    centre: FloatArray,
-    step: FloatArray,
-    window: Size3,
-    strength: Strength,
-    rng: np.random.Generator,
-    *,
-    nearest: bool,
-) -> Geometry:
+    step = extent / np.array(window)
     common = rng.uniform(-1, 1)
     stretch = strength.scale ** (0.6 * common + 0.4 * rng.uniform(-1, 1, 3))
     flipped = tuple(bool(rng.random() < p) for p in strength.flips)
     sign = np.where(flipped, -1.0, 1.0)
-    # Rotation and shear act on millimetres; a prepared voxel is 5 / 3 times as long in z.
     matrix = _rotation(rng.uniform(-1, 1, 3) * strength.rotation)
     matrix = matrix @ (np.eye(3) + rng.uniform(-1, 1, (3, 3)) * strength.shear * (1 - np.eye(3)))
-    voxel = np.array([1.0, 1.0, 1.0])
-    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in window]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    affine = (matrix * (step * stretch * sign * voxel)[None, :]) / voxel[:, None]
-    indices = (torch.from_numpy(affine).float() @ grid.flatten(1)).view(3, *window)
-    if strength.elastic > 0:
-        coarse = torch.from_numpy(rng.uniform(-1, 1, (1, 3, *_ELASTIC_GRID))).float()
-        smooth = F.interpolate(coarse, size=window, mode="trilinear", align_corners=True)[0]
-        reach = torch.from_numpy(strength.elastic * rng.random() * step * np.array(window)).float()
-        indices = indices + smooth * reach[:, None, None, None]
-    indices = indices + torch.from_numpy(centre).float()[:, None, None, None]
-    return Geometry(indices, flipped, nearest)  # type: ignore[arg-type]
+    coarse = torch.from_numpy(rng.uniform(-1, 1, (3, *_ELASTIC_GRID))).float()
+    reach = torch.from_numpy(strength.elastic * rng.random() * extent).float()
+    return Overview(
+        window=window,
+        centre=low + extent / 2 - 0.5,
+        matrix=matrix * (step * stretch * sign)[None, :],
+        step=step,
+        elastic=coarse * reach[:, None, None, None],
+        flipped=flipped,  # type: ignore[arg-type]
+    )
+
+
+def at_positions(values: Tensor, positions: Sequence[Tensor], window: Size3) -> Tensor:
+    """Values (n, channels, ...) spread over a window, interpolated at voxel positions per axis.
+
+    The outer values lie on the window's outer voxels; beyond them they go on unchanged.
+    """
+    axes = [
+        axis.to(values) * (2 / max(n - 1, 1)) - 1 for axis, n in zip(positions, window, strict=True)
+    ]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack([x, y, z], dim=-1).expand(len(values), -1, -1, -1, -1)
+    return F.grid_sample(values, grid, padding_mode="border", align_corners=True)
 
 
 def _rotation(angles: FloatArray) -> FloatArray:

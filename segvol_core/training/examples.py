@@ -1,4 +1,7 @@
-"""One training example: a window of a case, and several prompts with the masks they ask for."""
+"""One training example: a volume zoomed out, a window of it, and prompts with their masks in both.
+
+Training goes the way of inference: the window is given what zooming out makes of the prompt.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,25 @@ from torch import Tensor
 from segvol_core.model.config import Size3
 from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
-from segvol_core.training.augmentation import Geometry, Strength
+from segvol_core.training.augmentation import Overview, Positions, Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.names import draw_spelling, mirrored, spellings
+from segvol_core.training.targets import Target, WindowTargets
 
-BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Kind = Literal["text", "points", "box", "text+points", "text+box", "points+box"]
 
-ZOOM_OUT_SHARE = 0.4
-"""Windows that show a whole volume; the others show it at the network's own voxel size."""
-
-_ZOOM_OUT_KINDS: dict[Kind, float] = {
-    "points": 0.32,
-    "box": 0.32,
-    "text": 0.14,
-    "text+points": 0.06,
-    "text+box": 0.06,
+_KINDS: dict[Kind, float] = {
+    "points": 0.30,
+    "box": 0.34,
+    "text": 0.16,
+    "text+points": 0.05,
+    "text+box": 0.05,
     "points+box": 0.10,
 }
-# Zooming in never gives points without the box of the coarse mask.
-_ZOOM_IN_KINDS: dict[Kind, float] = {
-    "box": 0.38,
-    "points+box": 0.36,
-    "text": 0.16,
-    "text+box": 0.10,
-}
-_MIN_VOXELS = 16
 _UNION_SHARE = 0.12
+_ELSEWHERE_SHARE = 0.1
 _SMALLEST_PART = 0.5
-_VOXELS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -52,34 +44,48 @@ class PromptBatch:
 
     Attributes
     ----------
-    target
+    overview_target, window_target
         (n, D, H, W) bool.
-    points, boxes, texts
-        As the network takes them, n of each; None where the kind has none.
+    overview_points, window_points, overview_boxes, texts
+        As the network takes them, n of each; None where the kind has none. A window's boxes come
+        of zooming out.
     """
 
     kind: Kind
-    target: Tensor
-    points: tuple[Tensor, Tensor] | None
-    boxes: Tensor | None
+    overview_target: Tensor
+    window_target: Tensor
+    overview_points: tuple[Tensor, Tensor] | None
+    window_points: tuple[Tensor, Tensor] | None
+    overview_boxes: Tensor | None
     texts: list[str] | None
 
 
 @dataclass(frozen=True)
+class Structures:
+    """Names of all annotated structures and their masks (n, D, H, W), empty where not shown."""
+
+    names: list[str]
+    overview_masks: Tensor
+    window_masks: Tensor
+
+
+@dataclass(frozen=True)
 class Example:
-    """A window (D, H, W) and what is asked of it.
+    """A volume and a window of it, both (D, H, W), and what is asked of them.
 
     Attributes
     ----------
+    positions
+        Where the window's voxels lie in the overview.
     structures
-        A name and the mask (D, H, W) of every annotated structure, empty where it is not shown;
-        None where the window must not be named.
+        None where nothing may be named.
     """
 
-    image: Tensor
-    zoomed_out: bool
+    overview: Tensor
+    window: Tensor
+    positions: Positions
     prompts: list[PromptBatch]
-    structures: tuple[list[str], Tensor] | None = None
+    structures: Structures | None = None
 
 
 class ExampleSource:
@@ -116,7 +122,6 @@ class ExampleSource:
         self._foreign = [spellings(name) for name in foreign_names]
         self._spellings = {name: spellings(name) for name in case.label_values}
         self._name_of = {value: name for name, value in case.label_values.items()}
-        self._places = _places(case)
 
     def draw(
         self, rng: np.random.Generator, *, batches: int, masks: int, strength: Strength
@@ -133,46 +138,54 @@ class ExampleSource:
     def _draw_once(
         self, rng: np.random.Generator, batches: int, masks: int, strength: Strength
     ) -> Example:
-        zoomed_out = bool(rng.random() < ZOOM_OUT_SHARE)
         shape: Size3 = tuple(self.case.image.shape)  # type: ignore[assignment]
-        if zoomed_out:
-            geometry = augment.zoom_out_geometry(shape, self._window, strength, rng, _SMALLEST_PART)
-        else:
-            geometry = augment.zoom_in_geometry(self._centre(rng), self._window, strength, rng)
-        image = augment.sample_image(self.case.image, geometry)
-        image = augment.change_grey_values(image, rng)
-        targets = _Targets(self.case, geometry, self._name_of)
-        kinds = self._kinds(zoomed_out, geometry, targets)
+        overview = augment.draw_overview(shape, self._window, strength, rng, _SMALLEST_PART)
+        whole = overview.zoomed_out()
+        whole_targets = WindowTargets(self.case, whole)
+        middle = self._middle(whole_targets, overview, rng)
+        window, positions = overview.zoomed_in(middle)
+        targets = _Targets(
+            whole_targets, WindowTargets(self.case, window), positions, overview.flipped
+        )
+
+        seed = int(rng.integers(2**31))
+        images = [
+            augment.change_grey_values(
+                augment.sample_image(self.case.image, geometry), np.random.default_rng(seed)
+            )
+            for geometry in (whole, window)
+        ]
+        kinds = self._kinds(targets)
         prompts = []
         for _ in range(batches if kinds else 0):
             names = list(kinds)
             weights = np.array([kinds[name] for name in names])
             kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-            batch = self._batch(kind, targets, geometry, masks, rng)
+            batch = self._batch(kind, targets, masks, rng)
             if batch is not None:
                 prompts.append(batch)
-        structures = self._structures(geometry, targets, rng) if "text" in kinds else None
-        return Example(image, zoomed_out, prompts, structures)
+        structures = self._structures(targets, rng) if "text" in kinds else None
+        return Example(images[0], images[1], positions, prompts, structures)
 
-    def _structures(
-        self, geometry: Geometry, targets: _Targets, rng: np.random.Generator
-    ) -> tuple[list[str], Tensor] | None:
-        names, masks = [], []
-        for value, plain_name in self._name_of.items():
-            name: str | None = plain_name
-            if geometry.flipped[2]:
-                name = mirrored(plain_name, self.case.label_values)
-            if name is not None:
-                names.append(draw_spelling(self._spellings[name], rng))
-                masks.append(torch.from_numpy(targets.label_mask(value)))
-        for choices in self._foreign:
-            names.append(draw_spelling(choices, rng))
-            masks.append(torch.zeros(self._window, dtype=torch.bool))
-        return (names, torch.stack(masks)) if names else None
+    def _middle(
+        self, targets: WindowTargets, overview: Overview, rng: np.random.Generator
+    ) -> FloatArray:
+        """Where to zoom in: mostly near a structure, each as often as another."""
+        window = np.array(self._window)
+        labels = targets.labels(self._name_of, 1)
+        values = labels or targets.regions()
+        middle: FloatArray = rng.uniform(0, 1, 3) * (window - 1)
+        if values and rng.random() < 0.85:
+            value = values[int(rng.integers(len(values)))]
+            mask = targets.label_mask(value) if labels else targets.region_mask(value)
+            if mask.any():
+                near = rng.uniform(-0.35, 0.35, 3) * window / overview.step
+                middle = simulate.random_voxel(mask, rng) + near
+        return middle
 
-    def _kinds(self, zoomed_out: bool, geometry: Geometry, targets: _Targets) -> dict[Kind, float]:
-        kinds = dict(_ZOOM_OUT_KINDS if zoomed_out else _ZOOM_IN_KINDS)
-        z, y, x = geometry.flipped
+    def _kinds(self, targets: _Targets) -> dict[Kind, float]:
+        kinds = dict(_KINDS)
+        z, y, x = targets.flipped
         nameless = not self._name_of or z or y or (x and not self._mirror_names)
         for kind in list(kinds):
             if "text" not in kind:
@@ -181,144 +194,161 @@ class ExampleSource:
                 del kinds[kind]
             elif kind == "text":
                 kinds[kind] *= self._text_weight
-        if not targets.labels and not targets.regions:
+        if not targets.labels(self._name_of) and not targets.regions():
             kinds = {kind: share for kind, share in kinds.items() if kind == "text"}
         return kinds
-
-    def _centre(self, rng: np.random.Generator) -> FloatArray:
-        """Mostly near a structure, each as often as another; inside the volume like the windows."""
-        shape, window = np.array(self.case.image.shape), np.array(self._window)
-        if self._places and rng.random() < 0.85:
-            place = self._places[int(rng.integers(len(self._places)))]
-            centre = place[int(rng.integers(len(place)))] + rng.uniform(-0.35, 0.35, 3) * window
-        else:
-            centre = rng.uniform(0, 1, 3) * (shape - 1)
-        low = np.minimum(window, shape) / 2 - 0.5
-        inside: FloatArray = np.clip(centre, low, np.maximum(low, shape - low - 1))
-        return inside
 
     def _batch(
         self,
         kind: Kind,
         targets: _Targets,
-        geometry: Geometry,
         masks: int,
         rng: np.random.Generator,
     ) -> PromptBatch | None:
         texts: list[str] | None = None
-        chosen: list[BoolArray]
         if "text" in kind:
-            named = self._named_targets(kind, targets, geometry, masks, rng)
+            named = self._named_targets(kind, targets, masks, rng)
             texts = [text for text, _ in named]
-            chosen = [mask for _, mask in named]
+            chosen = [target for _, target in named]
         else:
-            chosen = targets.draw(masks, rng, unions="box" in kind)
+            chosen = self._nameless_targets(targets, masks, rng, unions="box" in kind)
         if not chosen:
             return None
-        points, boxes = None, None
+        overview_points, window_points, boxes = None, None, None
         if "points" in kind:
-            click = (
-                simulate.simulate_clicks if geometry.nearest else simulate.simulate_clicks_in_window
-            )
-            points = simulate.stack_points([click(mask, rng) for mask in chosen])
+            clicks = [
+                simulate.simulate_clicks(*target, targets.positions, rng) for target in chosen
+            ]
+            overview_points = simulate.stack_points([out for out, _ in clicks])
+            window_points = simulate.stack_points([inside for _, inside in clicks])
         if "box" in kind:
-            draw_box = simulate.simulate_box if geometry.nearest else simulate.simulate_coarse_box
-            boxes = torch.from_numpy(np.stack([draw_box(mask, rng) for mask in chosen]))
-        target = torch.from_numpy(np.stack(chosen))
-        return PromptBatch(kind, target, points, boxes, texts)
+            drawn = [simulate.simulate_box(whole, rng) for whole, _ in chosen]
+            boxes = torch.from_numpy(np.stack(drawn))
+        whole_target, window_target = (
+            torch.from_numpy(np.stack(m)) for m in zip(*chosen, strict=True)
+        )
+        return PromptBatch(
+            kind, whole_target, window_target, overview_points, window_points, boxes, texts
+        )
+
+    def _nameless_targets(
+        self, targets: _Targets, masks: int, rng: np.random.Generator, *, unions: bool
+    ) -> list[Target]:
+        labels = targets.labels(self._name_of)
+        region_share = 0.35 if len(labels) < masks else 0.15
+        region_count = int(rng.binomial(masks, region_share)) if labels else masks
+        regions = list(rng.permutation(targets.regions()))[:region_count]
+        values = self._values(targets, labels, masks - len(regions), rng)
+        drawn = []
+        for value in values:
+            target = targets.label(value)
+            if unions and len(labels) > 1 and rng.random() < _UNION_SHARE:
+                other = targets.label(labels[int(rng.integers(len(labels)))])
+                target = target[0] | other[0], target[1] | other[1]
+            drawn.append(target)
+        for region in regions:
+            shown = targets.region(int(region))
+            if shown is not None:
+                drawn.append(shown)
+        return drawn
+
+    def _values(
+        self, targets: _Targets, labels: Sequence[int], masks: int, rng: np.random.Generator
+    ) -> list[int]:
+        """Structures that the window shows, and now and then one that it does not."""
+        values = [int(value) for value in rng.permutation(labels)][: max(masks, 0)]
+        elsewhere = targets.elsewhere(self._name_of)
+        if values and elsewhere and rng.random() < _ELSEWHERE_SHARE * masks:
+            values[-1] = int(elsewhere[int(rng.integers(len(elsewhere)))])
+        return values
 
     def _named_targets(
         self,
         kind: Kind,
         targets: _Targets,
-        geometry: Geometry,
         masks: int,
         rng: np.random.Generator,
-    ) -> list[tuple[str, BoolArray]]:
-        """Names and their masks; for text alone also names of what the window does not show."""
-        values = list(rng.permutation(targets.labels))[:masks]
+    ) -> list[tuple[str, Target]]:
+        """Names and their masks; for text alone also names of what the volume does not show."""
+        values = self._values(targets, targets.labels(self._name_of), masks, rng)
         if kind == "text":
-            absent = [value for value in self._name_of if value not in targets.present]
-            values = values[: masks - 1] + list(rng.permutation(absent))[:1]
+            absent = targets.absent(self._name_of)
+            values = values[: masks - 1] + [int(value) for value in rng.permutation(absent)][:1]
         named = []
         for value in values:
-            name: str | None = self._name_of[int(value)]
-            if geometry.flipped[2] and name is not None:
-                name = mirrored(name, self.case.label_values)
+            name = self._name(value, targets)
             if name is not None:
                 text = draw_spelling(self._spellings[name], rng)
-                named.append((text, targets.label_mask(int(value))))
+                named.append((text, targets.label(value)))
         if kind == "text" and self._foreign and rng.random() < 0.25:
             other = self._foreign[int(rng.integers(len(self._foreign)))]
-            named.append((draw_spelling(other, rng), np.zeros(self._window, dtype=bool)))
+            named.append((draw_spelling(other, rng), targets.nothing()))
         return named
+
+    def _structures(self, targets: _Targets, rng: np.random.Generator) -> Structures | None:
+        names, masks = [], []
+        for value in self._name_of:
+            name = self._name(value, targets)
+            if name is not None:
+                names.append(draw_spelling(self._spellings[name], rng))
+                masks.append(targets.label(value))
+        for choices in self._foreign:
+            names.append(draw_spelling(choices, rng))
+            masks.append(targets.nothing())
+        if not names:
+            return None
+        whole, window = (torch.from_numpy(np.stack(each)) for each in zip(*masks, strict=True))
+        return Structures(names, whole, window)
+
+    def _name(self, value: int, targets: _Targets) -> str | None:
+        """What a label is called here; None if what is shown is its mirror image without a name."""
+        name = self._name_of[value]
+        return mirrored(name, self.case.label_values) if targets.flipped[2] else name
 
 
 class _Targets:
-    """What a window shows: annotated structures, and regions where nothing is annotated."""
+    """What can be asked for: what overview and window both show, and what only one does."""
 
-    def __init__(self, case: TrainingCase, geometry: Geometry, name_of: dict[int, str]) -> None:
-        self._labels: Tensor | None = None
-        self.present: list[int] = []
-        self.labels: list[int] = []
-        regions = augment.sample_regions(case, geometry)
-        self._regions = regions
-        if case.labels is not None:
-            self._labels = augment.sample_labels(case.labels, geometry)
-            counts = torch.bincount(self._labels.flatten().long(), minlength=256)
-            self.present = [value for value in name_of if counts[value] > 0]
-            self.labels = [value for value in name_of if counts[value] >= _MIN_VOXELS]
-            # A region that is mostly one of the structures would contradict its label.
-            free = regions * (self._labels == 0)
-        else:
-            free = regions
-        total = torch.bincount(regions.flatten().long())
-        without = torch.bincount(free.flatten().long(), minlength=len(total))
-        large = (total >= 2 * _MIN_VOXELS) & (without > 0.6 * total)
-        # Half of a window: a click there could mean anything.
-        large &= total < 0.4 * regions.numel()
-        self.regions = [int(region) for region in torch.nonzero(large)[:, 0] if region > 0]
+    def __init__(
+        self,
+        overview: WindowTargets,
+        window: WindowTargets,
+        positions: Positions,
+        flipped: tuple[bool, bool, bool],
+    ) -> None:
+        self._overview, self._window = overview, window
+        self.positions, self.flipped = positions, flipped
 
-    def label_mask(self, value: int) -> BoolArray:
-        assert self._labels is not None  # noqa: S101
-        return (self._labels == value).numpy()
+    def labels(self, known: dict[int, str]) -> list[int]:
+        """Structures in both."""
+        seen = set(self._overview.labels(known, 1))
+        return [value for value in self._window.labels(known) if value in seen]
 
-    def draw(self, masks: int, rng: np.random.Generator, *, unions: bool) -> list[BoolArray]:
-        few_labels = len(self.labels) < masks
-        region_share = 0.35 if few_labels else 0.15
-        region_count = int(rng.binomial(masks, region_share)) if self.labels else masks
-        regions = list(rng.permutation(self.regions))[:region_count]
-        labels = list(rng.permutation(self.labels))[: masks - len(regions)]
-        drawn = []
-        for value in labels:
-            mask = self.label_mask(int(value))
-            if unions and len(self.labels) > 1 and rng.random() < _UNION_SHARE:
-                mask = mask | self.label_mask(int(self.labels[int(rng.integers(len(self.labels)))]))
-            drawn.append(mask)
-        for region in regions:
-            mask = augment.smooth_region(self._regions, int(region))
-            if mask.sum() >= _MIN_VOXELS:
-                drawn.append(mask)
-        return drawn
+    def elsewhere(self, known: dict[int, str]) -> list[int]:
+        """Structures of the overview that the window does not reach."""
+        here = set(self._window.labels(known, 1))
+        return [value for value in self._overview.labels(known) if value not in here]
 
+    def absent(self, known: dict[int, str]) -> list[int]:
+        """Structures that neither shows."""
+        seen = set(self._overview.labels(known, 1)) | set(self._window.labels(known, 1))
+        return [value for value in known if value not in seen]
 
-def _places(case: TrainingCase) -> list[FloatArray]:
-    """Some voxels (n, 3) of every structure; of every large region where there is none."""
-    if case.labels is not None and case.label_values:
-        flat = case.labels.flatten().numpy()
-        order = np.argsort(flat, kind="stable")
-        values, starts = np.unique(flat[order], return_index=True)
-        groups = [
-            np.unravel_index(group[:: max(1, len(group) // _VOXELS_KEPT)], tuple(case.labels.shape))
-            for value, group in zip(values, np.split(order, starts[1:]), strict=True)
-            if value != 0
-        ]
-        return [np.stack(group, axis=1) for group in groups]
-    regions = case.regions.regions.numpy()
-    scale, offset = np.array(case.regions.scale), np.array(case.regions.offset)
-    places = []
-    for region in range(2, min(40, int(regions.max()) + 1)):
-        inside = np.argwhere(regions == region)
-        if len(inside):
-            places.append((inside[:: max(1, len(inside) // _VOXELS_KEPT)] - offset) / scale)
-    return places
+    def regions(self) -> list[int]:
+        """Pseudo-labels of the overview of which the window shows something."""
+        here = set(self._window.regions_shown())
+        return [region for region in self._overview.regions() if region in here]
+
+    def label(self, value: int) -> Target:
+        """Masks of a structure."""
+        return self._overview.label_mask(value), self._window.label_mask(value)
+
+    def region(self, region: int) -> Target | None:
+        """Masks of a pseudo-label, or None if too little of it is left after smoothing."""
+        whole = self._overview.region_mask(region)
+        window = self._window.region_mask(region)
+        return (whole, window) if whole.any() and window.any() else None
+
+    def nothing(self) -> Target:
+        """Empty masks."""
+        return self._overview.nothing(), self._window.nothing()

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from segvol_core.model.segvol import SegVol
-from segvol_core.training.examples import Example, PromptBatch
+from segvol_core.training.examples import Example, PromptBatch, Structures
 from segvol_core.training.losses import segmentation_loss
 from segvol_core.training.recognition import Recognition
 from segvol_core.training.workers import average_over_workers
+from segvol_core.training.zoom_in import boxes_around, coarse_in_window
 
 _RECOGNITION_WEIGHT = 0.5
 
@@ -124,32 +125,60 @@ def train(
     return average
 
 
-def prompt_loss(model: SegVol, embedding: Tensor, prompts: PromptBatch) -> Tensor:
-    """Loss (n,) of a batch of prompts on one embedded window."""
-    device = embedding.device
-    points = prompts.points
-    # With a handful of tokens on one side, the gradient of fused attention is five times slower.
-    with sdpa_kernel(SDPBackend.MATH):
-        logits = model.decode(
-            embedding,
-            points=None if points is None else (points[0].to(device), points[1].to(device)),
-            boxes=None if prompts.boxes is None else prompts.boxes.to(device),
-            text_embedding=None if prompts.texts is None else model.text_encoder(prompts.texts),
-        )
+def prompt_losses(
+    model: SegVol, embeddings: Tensor, example: Example, prompts: PromptBatch
+) -> tuple[Tensor, Tensor]:
+    """Losses (n,) zoomed out and (n,) zoomed in of a batch of prompts.
+
+    Parameters
+    ----------
+    embeddings
+        (2, width, d, h, w) of overview and window.
+    """
+    device = embeddings.device
+    texts = None if prompts.texts is None else model.text_encoder(prompts.texts)
+    boxes = None if prompts.overview_boxes is None else prompts.overview_boxes.to(device)
+    overview = model.decode(
+        embeddings[:1],
+        points=_on(prompts.overview_points, device),
+        boxes=boxes,
+        text_embedding=texts,
+    )
+    with torch.no_grad():
+        coarse = coarse_in_window(model.upscale(overview.detach().float()), example.positions)
+        box = None if prompts.kind == "text" else boxes_around(coarse > 0)
+    window = model.decode(
+        embeddings[1:],
+        points=_on(prompts.window_points, device),
+        boxes=box,
+        text_embedding=texts,
+        coarse=coarse,
+    )
     with torch.autocast(device.type, enabled=False):
-        return segmentation_loss(logits.float(), prompts.target.to(device))
+        return (
+            segmentation_loss(overview.float(), prompts.overview_target.to(device)),
+            segmentation_loss(window.float(), prompts.window_target.to(device)),
+        )
 
 
 def recognition_loss(
-    model: SegVol, recognition: Recognition, embedding: Tensor, example: Example
+    model: SegVol, recognition: Recognition, embeddings: Tensor, structures: Structures
 ) -> Tensor:
-    """Loss (n,) of naming what each patch shows."""
-    if example.structures is None:
-        return embedding.new_zeros(0)
-    names, masks = example.structures
-    logits = recognition(embedding, model.text_encoder(names))
-    with torch.autocast(embedding.device.type, enabled=False):
-        return segmentation_loss(logits.float(), masks.to(embedding.device))
+    """Loss (n,) of naming what each patch of overview and window shows."""
+    device = embeddings.device
+    names = model.text_encoder(structures.names)
+    losses = []
+    for embedding, masks in zip(
+        embeddings, (structures.overview_masks, structures.window_masks), strict=True
+    ):
+        logits = recognition(embedding[None], names)
+        with torch.autocast(device.type, enabled=False):
+            losses.append(segmentation_loss(logits.float(), masks.to(device)))
+    return torch.cat(losses)
+
+
+def _on(points: tuple[Tensor, Tensor] | None, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    return None if points is None else (points[0].to(device), points[1].to(device))
 
 
 def _accumulate_gradients(
@@ -158,19 +187,26 @@ def _accumulate_gradients(
     device = next(model.parameters()).device
     sums: dict[str, list[float]] = {}
     for example in examples:
+        images = torch.stack([example.overview, example.window])[:, None].to(device)
+        named = None
+        # With few tokens on one side, the gradient of fused attention is five times slower.
         with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
-            embedding = model.image_encoder(example.image[None, None].to(device))
-            losses = [prompt_loss(model, embedding, prompts) for prompts in example.prompts]
-            recognised = recognition_loss(model, recognition, embedding, example)
-        loss = torch.cat(losses).mean()
-        if len(recognised):
-            loss = loss + _RECOGNITION_WEIGHT * recognised.mean()
+            embeddings = model.image_encoder(images)
+            with sdpa_kernel(SDPBackend.MATH):
+                losses = [
+                    prompt_losses(model, embeddings, example, prompts)
+                    for prompts in example.prompts
+                ]
+                if example.structures is not None:
+                    named = recognition_loss(model, recognition, embeddings, example.structures)
+        loss = torch.cat([part for pair in losses for part in pair]).mean()
+        if named is not None:
+            loss = loss + _RECOGNITION_WEIGHT * named.mean()
+            sums.setdefault("names", []).append(float(named.detach().mean()))
         torch.autograd.backward(loss / len(examples))
-        for prompts, loss in zip(example.prompts, losses, strict=True):
-            place = "out" if example.zoomed_out else "in"
-            sums.setdefault(f"{place}:{prompts.kind}", []).append(float(loss.detach().mean()))
-        if len(recognised):
-            sums.setdefault("names", []).append(float(recognised.detach().mean()))
+        for prompts, pair in zip(example.prompts, losses, strict=True):
+            for place, part in zip(("out", "in"), pair, strict=True):
+                sums.setdefault(f"{place}:{prompts.kind}", []).append(float(part.detach().mean()))
     return {kind: sum(values) / len(values) for kind, values in sums.items()}
 
 

@@ -1,6 +1,7 @@
-"""Prompts that a user, or zooming out, would give for a target mask.
+"""Prompts that a user would give for a target mask.
 
-All voxels are indices (d, h, w) of the network's window.
+A target is seen twice, zoomed out and zoomed in, and so is a click: all voxels are indices
+(d, h, w) of one of the two windows.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from segvol_core.model.prompt_encoder import IGNORE, NEGATIVE, POSITIVE
-from segvol_core.zoom import NO_BOX
+from segvol_core.training.augmentation import Positions
 
 BoolArray = npt.NDArray[np.bool_]
+Voxel = npt.NDArray[np.int64]
 
 POINT_SLOTS = 5
 """Points that a window gets when zooming in (published code: 1 random, up to 4 more)."""
@@ -42,49 +44,52 @@ class PointPrompt:
     labels: npt.NDArray[np.float32]
 
 
-def simulate_clicks(mask: BoolArray, rng: np.random.Generator) -> PointPrompt:
-    """Clicks on a whole organ: mostly one near its middle, else several, sometimes some outside."""
-    clicks = [centre_voxel(mask) if rng.random() < 0.5 else random_voxel(mask, rng)]
-    if rng.random() < 0.3:
-        clicks += [random_voxel(mask, rng) for _ in range(int(rng.integers(1, _MAX_CLICKS)))]
-    negative = _negative_clicks(mask, rng) if rng.random() < 0.2 else []
-    return _points(clicks, negative, 0)
+def simulate_clicks(
+    overview_mask: BoolArray, window_mask: BoolArray, positions: Positions, rng: np.random.Generator
+) -> tuple[PointPrompt, PointPrompt]:
+    """Clicks on an organ: mostly one, near its middle or anywhere; sometimes some outside it.
 
+    Parameters
+    ----------
+    overview_mask, window_mask
+        The organ zoomed out and zoomed in.
+    positions
+        Where the window's voxels lie in the overview.
 
-def simulate_clicks_in_window(mask: BoolArray, rng: np.random.Generator) -> PointPrompt:
-    """Clicks as zooming in gives them: a click and its neighbours, or none in this window."""
-    if not mask.any() or rng.random() < 0.35:
-        return _points([], [], 1)
-    click = centre_voxel(mask) if rng.random() < 0.4 else random_voxel(mask, rng)
-    clicks = [click]
-    if rng.random() < 0.25:
-        clicks.append(random_voxel(mask, rng))
-    if rng.random() < 0.9:
+    Returns
+    -------
+    overview, window
+        The same clicks as both are given them. As in inference, a click in the window brings its
+        neighbours along, and a window without a click gets one point that says nothing.
+    """
+    grid = _Grid(positions)
+    count = 1 if rng.random() < 0.7 else int(rng.integers(2, _MAX_CLICKS + 1))
+    clicks = [_click(overview_mask, window_mask, grid, rng) for _ in range(count)]
+    negative = []
+    if rng.random() < 0.2:
+        negative = _negative_clicks(overview_mask, window_mask, grid, rng)
+    overview = _points([out for out, _ in clicks], [out for out, _ in negative], 0)
+    inside = [voxel for _, voxel in clicks if voxel is not None]
+    outside = [voxel for _, voxel in negative if voxel is not None]
+    if inside and rng.random() < 0.9:
         # The voxels that share a zoom-out voxel with the click; they may lie outside the target.
-        spread = rng.integers([-1, -1, -1], [2, 2, 2], (POINT_SLOTS - len(clicks), 3))
-        last = np.array(mask.shape) - 1
-        clicks += [np.clip(click + shift, 0, last) for shift in spread]
-    negative = _negative_clicks(mask, rng) if rng.random() < 0.15 else []
-    return _points(clicks, negative, POINT_SLOTS - len(clicks))
+        spread = rng.integers([-1, -1, -1], [2, 2, 2], (max(0, POINT_SLOTS - len(inside)), 3))
+        last = np.array(window_mask.shape) - 1
+        inside += [np.clip(inside[0] + shift, 0, last) for shift in spread]
+    silent = max(0, POINT_SLOTS - len(inside)) if inside else int(not outside)
+    return overview, _points(inside, outside, silent)
 
 
 def simulate_box(mask: BoolArray, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """A box drawn by hand: each side off by up to 5 % of the extent, and by up to a voxel."""
-    return _jittered_box(mask, rng, relative=0.05, voxels=1.0)
-
-
-def simulate_coarse_box(mask: BoolArray, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """The bounding box of what zooming out found in a window: right, loose, tight or missing."""
-    if not mask.any():
-        if rng.random() < 0.5:
-            return np.array(NO_BOX, dtype=np.float32)
-        return _border_box(mask.shape, rng)
-    chance = rng.random()
-    if chance < 0.04:
-        return np.array(NO_BOX, dtype=np.float32)
-    if chance < 0.5:
-        return _jittered_box(mask, rng, relative=0.06, voxels=2.0)
-    return _jittered_box(mask, rng, relative=0.2, voxels=3.0)
+    tight: npt.NDArray[np.float32] = box_of(mask)
+    extent = tight[3:] - tight[:3] + 1
+    reach = np.tile(extent * 0.05, 2) + rng.uniform(0, 1, 6) * np.tile(np.minimum(1, extent / 8), 2)
+    last = np.tile(np.array(mask.shape) - 1, 2)
+    moved = np.clip(np.round(tight + rng.uniform(-1, 1, 6) * reach), 0, last)
+    moved[3:] = np.maximum(moved[3:], moved[:3])
+    drawn: npt.NDArray[np.float32] = moved.astype(np.float32)
+    return drawn
 
 
 def stack_points(prompts: Sequence[PointPrompt]) -> tuple[Tensor, Tensor]:
@@ -98,7 +103,7 @@ def stack_points(prompts: Sequence[PointPrompt]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(voxels), torch.from_numpy(labels)
 
 
-def centre_voxel(mask: BoolArray) -> npt.NDArray[np.int64]:
+def centre_voxel(mask: BoolArray) -> Voxel:
     """The voxel deepest inside a mask; of a large one, deepest on every other voxel."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     part = mask[box]
@@ -111,7 +116,7 @@ def centre_voxel(mask: BoolArray) -> npt.NDArray[np.int64]:
     return (start + deepest * step).astype(np.int64)
 
 
-def random_voxel(mask: BoolArray, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def random_voxel(mask: BoolArray, rng: np.random.Generator) -> Voxel:
     """Any voxel of a mask."""
     inside = np.flatnonzero(mask)
     return np.array(np.unravel_index(inside[rng.integers(len(inside))], mask.shape))
@@ -125,50 +130,62 @@ def box_of(mask: BoolArray) -> npt.NDArray[np.float32]:
     return np.array(low + high, dtype=np.float32)
 
 
-def _jittered_box(
-    mask: BoolArray, rng: np.random.Generator, *, relative: float, voxels: float
-) -> npt.NDArray[np.float32]:
-    tight: npt.NDArray[np.float32] = box_of(mask)
-    extent = tight[3:] - tight[:3] + 1
-    reach = np.tile(extent * relative, 2) + rng.uniform(0, voxels, 6) * np.tile(
-        np.minimum(1, extent / 8), 2
-    )
-    last = np.tile(np.array(mask.shape) - 1, 2)
-    moved = np.clip(np.round(tight + rng.uniform(-1, 1, 6) * reach), 0, last)
-    moved[3:] = np.maximum(moved[3:], moved[:3])
-    drawn: npt.NDArray[np.float32] = moved.astype(np.float32)
-    return drawn
+class _Grid:
+    """Voxels of a window and of the overview that they lie in."""
+
+    def __init__(self, positions: Positions) -> None:
+        self._first = np.array([float(axis[0]) for axis in positions])
+        self._step = np.array([float(axis[1] - axis[0]) for axis in positions])
+        self._shape = np.array([len(axis) for axis in positions])
+
+    def in_overview(self, voxel: Voxel) -> Voxel:
+        """The overview voxel of a window voxel, rounded down as inference does."""
+        place = np.floor(self._first + voxel * self._step + 1e-3)
+        inside: Voxel = np.clip(place, 0, self._shape - 1).astype(np.int64)
+        return inside
+
+    def in_window(self, voxel: Voxel, rng: np.random.Generator) -> Voxel | None:
+        """A window voxel that an overview voxel stands for, or None outside the window."""
+        place = np.floor((voxel + rng.random(3) - self._first) / self._step)
+        if (place < 0).any() or (place >= self._shape).any():
+            return None
+        inside: Voxel = place.astype(np.int64)
+        return inside
 
 
-def _border_box(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A thin box at one side of the window, into which a neighbour's coarse mask leaks."""
-    size = np.array(shape)
-    extent = np.maximum(1, np.round(size * rng.uniform(0.05, 0.4, 3)))
-    low = np.floor(rng.random(3) * (size - extent))
-    axis = rng.integers(3)
-    extent[axis] = max(1, round(size[axis] * 0.06))
-    low[axis] = 0 if rng.random() < 0.5 else size[axis] - extent[axis]
-    return np.concatenate([low, low + extent - 1]).astype(np.float32)
+def _click(
+    overview_mask: BoolArray, window_mask: BoolArray, grid: _Grid, rng: np.random.Generator
+) -> tuple[Voxel, Voxel | None]:
+    """A click in the window, if the organ is there, or anywhere in the organ."""
+    if window_mask.any() and rng.random() < 0.7:
+        voxel = centre_voxel(window_mask) if rng.random() < 0.4 else random_voxel(window_mask, rng)
+        return grid.in_overview(voxel), voxel
+    middle = rng.random() < 0.5
+    click = centre_voxel(overview_mask) if middle else random_voxel(overview_mask, rng)
+    return click, grid.in_window(click, rng)
 
 
-def _negative_clicks(mask: BoolArray, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
-    """Voxels outside the mask, most of them near it."""
-    box = box_of(mask)
-    low = np.maximum(0, box[:3] - 3).astype(int)
-    high = np.minimum(np.array(mask.shape), box[3:] + 4).astype(int)
-    clicks = []
+def _negative_clicks(
+    overview_mask: BoolArray, window_mask: BoolArray, grid: _Grid, rng: np.random.Generator
+) -> list[tuple[Voxel, Voxel | None]]:
+    """Voxels outside the organ, most of them near it."""
+    clicks: list[tuple[Voxel, Voxel | None]] = []
     for _ in range(int(rng.integers(1, _MAX_NEGATIVE + 1))):
+        close = bool(window_mask.any()) and rng.random() < 0.6
+        mask = window_mask if close else overview_mask
+        box = box_of(mask)
+        low = np.maximum(0, box[:3] - 3).astype(int)
+        high = np.minimum(np.array(mask.shape), box[3:] + 4).astype(int)
         voxel = rng.integers(low, high)
-        if not mask[tuple(voxel)]:
-            clicks.append(voxel)
+        if mask[tuple(voxel)]:
+            continue
+        clicks.append(
+            (grid.in_overview(voxel), voxel) if close else (voxel, grid.in_window(voxel, rng))
+        )
     return clicks
 
 
-def _points(
-    positive: Sequence[npt.NDArray[np.int64]],
-    negative: Sequence[npt.NDArray[np.int64]],
-    silent: int,
-) -> PointPrompt:
+def _points(positive: Sequence[Voxel], negative: Sequence[Voxel], silent: int) -> PointPrompt:
     voxels = [*positive, *negative, *[np.full(3, -1)] * silent]
     labels = [POSITIVE] * len(positive) + [NEGATIVE] * len(negative) + [IGNORE] * silent
     return PointPrompt(

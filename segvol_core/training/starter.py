@@ -75,8 +75,8 @@ class Recipe:
     ----------
     many_structures, some_structures, one_structure, none
         Shares of examples from cases with so many annotated structures.
-    windows, batches, masks
-        Windows per step and worker, kinds of prompts per window, masks per kind: decoding costs
+    volumes, batches, masks
+        Volumes per step and worker, kinds of prompts per volume, masks per kind: decoding costs
         less than encoding.
     """
 
@@ -84,7 +84,7 @@ class Recipe:
     some_structures: float = 0.40
     one_structure: float = 0.06
     none: float = 0.18
-    windows: int = 2
+    volumes: int = 1
     batches: int = 2
     masks: int = 6
     labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
@@ -100,7 +100,7 @@ def example_stream(
     sources = [_source(case, config) for case in cases]
     shares = _shares(cases, recipe)
     while True:
-        chosen = rng.choice(len(cases), size=recipe.windows, p=shares)
+        chosen = rng.choice(len(cases), size=recipe.volumes, p=shares)
         yield [
             sources[index].draw(
                 rng,

@@ -38,9 +38,10 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
         if case.labels is None:
             continue
         shape: Size3 = tuple(case.image.shape)  # type: ignore[assignment]
-        geometry = augment.zoom_out_geometry(
+        overview = augment.draw_overview(
             shape, model.config.window, augment.NONE, np.random.default_rng(0), 1.0
         )
+        geometry = overview.zoomed_out()
         image = augment.sample_image(case.image, geometry)
         labels = augment.sample_labels(case.labels, geometry).numpy()
         with torch.inference_mode():
