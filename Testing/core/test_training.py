@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segvol_core.model.config import SegVolConfig, TextConfig
-from segvol_core.model.prompt_encoder import IGNORE, NEGATIVE, POSITIVE
+from segvol_core.model.prompt_encoder import IGNORE, POSITIVE
 from segvol_core.model.segvol import SegVol
 from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
@@ -22,11 +23,13 @@ from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import TrainingDataError, prepare_cases, read_index
 from segvol_core.training.examples import ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
-from segvol_core.training.loop import LoopSettings, train
+from segvol_core.training.loop import LoopSettings, prompt_losses, train
 from segvol_core.training.names import draw_spelling, mirrored, spellings
 from segvol_core.training.pseudo_labels import GRID_MM, clean, supervoxels
 from segvol_core.training.validation import dice, zoom_out_dice
+from segvol_core.training.zoom_in import boxes_around, coarse_in_window
 from segvol_core.weights import load_model
+from segvol_core.zoom import NO_BOX
 
 TINY = SegVolConfig(
     window=(8, 16, 16),
@@ -185,11 +188,11 @@ def test_image_and_labels_move_together(seed: int, zoomed_out: bool) -> None:
     labels[5:14, 8:20, 10:24] = 1
     image = labels.half()
     strength = Strength(flips=(0.5, 0.5, 0.5))
-    if zoomed_out:
-        geometry = augment.zoom_out_geometry((20, 30, 30), (16, 24, 24), strength, rng, 0.5)
-    else:
-        centre = np.array([9.0, 14.0, 17.0])
-        geometry = augment.zoom_in_geometry(centre, (16, 24, 24), strength, rng)
+    overview = augment.draw_overview((20, 30, 30), (16, 24, 24), strength, rng, 0.7)
+    geometry = overview.zoomed_out()
+    if not zoomed_out:
+        organ = augment.sample_labels(labels, geometry) == 1
+        geometry, _ = overview.zoomed_in(organ.nonzero().double().mean(0).numpy())
     seen = augment.sample_image(image, geometry) > 0.5
     wanted = augment.sample_labels(labels, geometry) == 1
     assert wanted.any()
@@ -199,10 +202,41 @@ def test_image_and_labels_move_together(seed: int, zoomed_out: bool) -> None:
 def test_without_augmentation_a_window_shows_the_image_itself() -> None:
     image = torch.rand(12, 20, 20)
     rng = np.random.default_rng(0)
-    whole = augment.zoom_out_geometry((12, 20, 20), (12, 20, 20), augment.NONE, rng, 1.0)
-    assert torch.equal(augment.sample_image(image, whole), image)
-    part = augment.zoom_in_geometry(np.array([5.5, 9.5, 9.5]), (4, 8, 8), augment.NONE, rng)
+    overview = augment.draw_overview((12, 20, 20), (12, 20, 20), augment.NONE, rng, 1.0)
+    assert torch.equal(augment.sample_image(image, overview.zoomed_out()), image)
+    halved = augment.draw_overview((12, 20, 20), (4, 8, 8), augment.NONE, rng, 1.0)
+    part, positions = halved.zoomed_in(np.array([1.5, 3.5, 3.5]))
     assert torch.allclose(augment.sample_image(image, part), image[4:8, 6:14, 6:14], atol=1e-4)
+    # Four voxels of twelve are a third of the overview's four.
+    assert torch.allclose(positions[0], torch.tensor([1.0, 4 / 3, 5 / 3, 2.0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_a_window_finds_what_zooming_out_found_where_it_was_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = torch.zeros(48, 90, 90, dtype=torch.uint8)
+    labels[8:40, 20:60, 30:80] = 1
+    strength = Strength(flips=(0.5, 0.5, 0.5))
+    overview = augment.draw_overview((48, 90, 90), (16, 24, 24), strength, rng, 0.7)
+    coarse = augment.sample_labels(labels, overview.zoomed_out()).float()
+    geometry, positions = overview.zoomed_in(rng.uniform(0, 1, 3) * [15, 23, 23])
+    wanted = augment.sample_labels(labels, geometry) == 1
+    found = coarse_in_window(coarse[None, None] * 2 - 1, positions)[0] > 0
+    # The coarse voxels are three to four times as long.
+    assert float((found == wanted).float().mean()) > 0.75
+    if wanted.float().mean() > 0.3:
+        assert dice(found.numpy(), wanted.numpy()) > 0.75
+
+
+@given(seed=st.integers(0, 10**6), empty=st.booleans())
+def test_the_box_of_a_coarse_mask_is_its_first_and_last_voxels(seed: int, empty: bool) -> None:
+    mask = np.random.default_rng(seed).random((4, 6, 7)) < (0 if empty else 0.05)
+    box = boxes_around(torch.from_numpy(mask)[None])[0]
+    if mask.any():
+        assert (box.numpy() == simulate.box_of(mask)).all()
+    else:
+        assert tuple(box.tolist()) == NO_BOX
 
 
 def test_grey_values_stay_grey_values() -> None:
@@ -232,61 +266,53 @@ def blob(box: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(box=boxes, seed=st.integers(0, 10**6), zooming_in=st.booleans())
-def test_clicks_lie_where_their_label_says(
-    box: tuple[int, ...], seed: int, zooming_in: bool
-) -> None:
-    mask = blob(box, seed)
-    rng = np.random.default_rng(seed)
-    if zooming_in:
-        prompt = simulate.simulate_clicks_in_window(mask, rng)
-    else:
-        prompt = simulate.simulate_clicks(mask, rng)
-        assert prompt.labels[0] == POSITIVE
-    for voxel, label in zip(prompt.voxels.astype(int), prompt.labels, strict=True):
-        assert label in (POSITIVE, NEGATIVE, IGNORE)
-        if label == IGNORE:
-            assert (voxel == -1).all()
-            continue
-        assert (voxel >= 0).all()
-        assert (voxel < mask.shape).all()
-        if label == NEGATIVE:
-            assert not mask[tuple(voxel)]
-        elif not zooming_in:
-            assert mask[tuple(voxel)]
-    if zooming_in and (prompt.labels == POSITIVE).any():
-        assert mask[tuple(prompt.voxels[0].astype(int))]
-        # The others share a zoom-out voxel with it or are clicks of their own.
-        assert (prompt.labels == POSITIVE).sum() <= simulate.POINT_SLOTS
+@given(box=boxes, seed=st.integers(0, 10**6))
+def test_clicks_lie_where_their_label_says(box: tuple[int, ...], seed: int) -> None:
+    window = blob(box, seed)
+    # The window is the middle of the overview, whose voxels are twice as long.
+    positions = tuple(n / 4 - 0.25 + torch.arange(n) / 2 for n in window.shape)
+    overview = np.zeros(window.shape, dtype=bool)
+    for z, y, x in np.argwhere(window):
+        place = [int(axis[i]) for axis, i in zip(positions, (z, y, x), strict=True)]
+        overview[tuple(place)] = True
+    overview[0, 0, :3] = True
+    out, inside = simulate.simulate_clicks(overview, window, positions, np.random.default_rng(seed))
+    assert out.labels[0] == POSITIVE
+    for prompt, mask in ((out, overview), (inside, window)):
+        for voxel, label in zip(prompt.voxels.astype(int), prompt.labels, strict=True):
+            if label == IGNORE:
+                assert (voxel == -1).all()
+                continue
+            assert (voxel >= 0).all()
+            assert (voxel < mask.shape).all()
+    for voxel, label in zip(out.voxels.astype(int), out.labels, strict=True):
+        if label == POSITIVE:
+            assert overview[tuple(voxel)]
+    positive = inside.voxels[inside.labels == POSITIVE].astype(int)
+    assert len(positive) <= simulate.POINT_SLOTS
+    if not len(positive):
+        assert (inside.labels != POSITIVE).all()
+        assert len(inside.labels) >= 1
+    for z, y, x in positive[:1]:
+        # The same click: the window's voxel lies in the overview's.
+        places = [float(axis[i]) for axis, i in zip(positions, (z, y, x), strict=True)]
+        apart = np.array(places) - out.voxels[out.labels == POSITIVE]
+        assert (np.abs(apart).max(axis=1) <= 1.0).any()
 
 
 @settings(max_examples=60, deadline=None)
-@given(box=boxes, seed=st.integers(0, 10**6), coarse=st.booleans())
-def test_boxes_are_near_the_target_and_inside_the_window(
-    box: tuple[int, ...], seed: int, coarse: bool
-) -> None:
+@given(box=boxes, seed=st.integers(0, 10**6))
+def test_boxes_are_near_the_target_and_inside_the_window(box: tuple[int, ...], seed: int) -> None:
     mask = blob(box, seed)
-    rng = np.random.default_rng(seed)
-    drawn = (simulate.simulate_coarse_box if coarse else simulate.simulate_box)(mask, rng)
+    drawn = simulate.simulate_box(mask, np.random.default_rng(seed))
     tight = simulate.box_of(mask)
     inside = np.argwhere(mask)
     assert (tight[:3] == inside.min(0)).all()
     assert (tight[3:] == inside.max(0)).all()
-    if coarse and (drawn == -1).all():
-        return
     assert (drawn[:3] >= 0).all()
     assert (drawn[3:] < mask.shape).all()
     assert (drawn[:3] <= drawn[3:]).all()
-    assert np.abs(drawn - tight).max() <= (6 if coarse else 3)
-
-
-def test_a_window_without_the_target_gets_no_click_and_no_good_box() -> None:
-    rng = np.random.default_rng(0)
-    nothing = np.zeros((12, 24, 24), dtype=bool)
-    drawn = [simulate.simulate_coarse_box(nothing, rng) for _ in range(50)]
-    assert any((box == -1).all() for box in drawn)
-    assert any((box >= 0).all() for box in drawn)
-    assert (simulate.simulate_clicks_in_window(nothing, rng).labels == IGNORE).all()
+    assert np.abs(drawn - tight).max() <= 3
 
 
 def test_the_centre_of_an_organ_is_deep_inside_it() -> None:
@@ -324,29 +350,47 @@ def test_every_kind_of_prompt_is_trained_and_flipped_organs_keep_no_name(folder:
     rng = np.random.default_rng(0)
     strength = Strength(flips=(0.0, 0.0, 0.3))
     seen = set()
-    foreign = 0
+    foreign = named = 0
     for _ in range(150):
         example = source.draw(rng, batches=2, masks=4, strength=strength)
-        assert example.image.shape == TINY.window
+        assert example.overview.shape == example.window.shape == TINY.window
+        named += example.structures is not None
         for prompts in example.prompts:
-            seen.add((example.zoomed_out, prompts.kind))
-            assert prompts.target.shape[1:] == TINY.window
+            seen.add(prompts.kind)
+            assert prompts.overview_target.shape == prompts.window_target.shape
+            assert prompts.window_target.shape[1:] == TINY.window
             assert (prompts.texts is not None) == ("text" in prompts.kind)
-            assert (prompts.boxes is not None) == ("box" in prompts.kind)
-            assert (prompts.points is not None) == ("points" in prompts.kind)
-            for text, target in zip(prompts.texts or [], prompts.target, strict=False):
+            assert (prompts.overview_boxes is not None) == ("box" in prompts.kind)
+            assert (prompts.overview_points is not None) == ("points" in prompts.kind)
+            assert (prompts.window_points is not None) == ("points" in prompts.kind)
+            for text, target in zip(prompts.texts or [], prompts.overview_target, strict=False):
                 if text in spellings("Brainstem"):
                     foreign += 1
                     assert not target.any()
-                elif example.zoomed_out and target.any():
-                    mean_x = torch.nonzero(target)[:, 2].float().mean()
-                    assert (text in spellings("liver")) or mean_x < TINY.window[2]
-    out = {kind for zoomed_out, kind in seen if zoomed_out}
-    assert out == {"points", "box", "text", "text+points", "text+box", "points+box"}
-    assert {kind for zoomed_out, kind in seen if not zoomed_out} == {
-        "box", "points+box", "text", "text+box",
-    }  # fmt: skip
+    assert seen == {"points", "box", "text", "text+points", "text+box", "points+box"}
     assert foreign > 0
+    # A flipped liver is no liver.
+    assert 60 < named < 140
+
+
+def test_a_window_is_also_asked_for_an_organ_that_lies_elsewhere(folder: Path) -> None:
+    small = next(iter(prepare_cases(read_index(folder), TINY)))
+    labels = torch.zeros(24, 64, 64, dtype=torch.uint8)
+    labels[4:20, 4:20, 4:20], labels[4:20, 44:60, 44:60] = 1, 2
+    case = replace(small, image=labels.half() / 2, labels=labels)
+    source = ExampleSource(case, TINY.window, mirror_names=False)
+    rng = np.random.default_rng(0)
+    here = elsewhere = 0
+    for _ in range(60):
+        example = source.draw(rng, batches=2, masks=2, strength=augment.NONE)
+        for prompts in example.prompts:
+            out, inside = (
+                target.flatten(1).any(1)
+                for target in (prompts.overview_target, prompts.window_target)
+            )
+            here += int((out & inside).sum())
+            elsewhere += int((out & ~inside).sum())
+    assert here > 3 * elsewhere > 0
 
 
 # -- Start --------------------------------------------------------------------------------------
@@ -384,23 +428,20 @@ def test_a_tiny_network_learns_a_made_case(folder: Path) -> None:
     trained = train(
         model,
         itertools.repeat([example]),
-        LoopSettings(steps=60, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
+        LoopSettings(steps=90, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
         lambda progress, _: losses.append(float(np.mean(list(progress.losses.values())))),
     )
-    assert len(losses) == 60
+    assert len(losses) == 90
     assert losses[-1] < 0.3 * losses[0]
     with torch.inference_mode():
-        embedding = trained.image_encoder(example.image[None, None])
         for prompts in example.prompts:
-            texts = prompts.texts
-            low = trained.decode(
-                embedding,
-                points=prompts.points,
-                boxes=prompts.boxes,
-                text_embedding=None if texts is None else trained.text_encoder(texts),
+            embeddings = trained.image_encoder(
+                torch.stack([example.overview, example.window])[:, None]
             )
-            predicted = (trained.upscale(low)[:, 0] > 0).numpy()
-            assert dice(predicted, prompts.target.numpy()) > 0.8
+            out, inside = (
+                float(loss.mean()) for loss in prompt_losses(trained, embeddings, example, prompts)
+            )
+            assert max(out, inside) < 0.5
 
 
 def test_validation_reports_every_structure_for_every_kind_of_prompt(folder: Path) -> None:
