@@ -155,22 +155,13 @@ def expand_zoomed_out(logits: Tensor, shape: Size3) -> Tensor:
 
 
 def interpolate_zoomed_out(logits: Tensor, shape: Size3) -> Tensor:
-    """Zoom-out logits (D, H, W) at the image's shape, interpolated from where they were taken.
+    """Zoom-out logits (D, H, W) at the image's shape, interpolated between voxels.
 
     Not the published way: for networks that are given coarse logits when they zoom in.
     """
-    values = logits
-    for axis, (n, w) in enumerate(zip(shape, logits.shape, strict=True)):
-        taken = F.interpolate(torch.arange(n).float()[None, None], size=w, mode="nearest")[0, 0]
-        voxels = torch.arange(n).float()
-        after = torch.searchsorted(taken, voxels, right=True).clamp(1, w - 1)
-        low, high = taken[after - 1], taken[after]
-        share = ((voxels - low) / (high - low).clamp(min=1)).clamp(0, 1)
-        view = [1, 1, 1]
-        view[axis] = -1
-        first, second = values.index_select(axis, after - 1), values.index_select(axis, after)
-        values = torch.lerp(first, second, share.view(view))
-    return values
+    return F.interpolate(logits[None, None], size=shape, mode="trilinear", align_corners=False)[
+        0, 0
+    ]
 
 
 # -- Zoom-in -------------------------------------------------------------------------------------

@@ -139,14 +139,14 @@ class _Grid:
         self._shape = np.array([len(axis) for axis in positions])
 
     def in_overview(self, voxel: Voxel) -> Voxel:
-        """The overview voxel of a window voxel, rounded down as inference does."""
-        place = np.floor(self._first + voxel * self._step + 1e-3)
+        """The overview voxel in which the middle of a window voxel lies."""
+        place = np.rint(self._first + voxel * self._step)
         inside: Voxel = np.clip(place, 0, self._shape - 1).astype(np.int64)
         return inside
 
     def in_window(self, voxel: Voxel, rng: np.random.Generator) -> Voxel | None:
         """A window voxel that an overview voxel stands for, or None outside the window."""
-        place = np.floor((voxel + rng.random(3) - self._first) / self._step)
+        place = np.rint((voxel + rng.uniform(-0.5, 0.5, 3) - self._first) / self._step)
         if (place < 0).any() or (place >= self._shape).any():
             return None
         inside: Voxel = place.astype(np.int64)
