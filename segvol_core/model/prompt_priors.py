@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
 
-MAPS = 8
-"""Two of a box, two of positive and two of negative points, one of a text, one of a coarse mask."""
+MAPS = 7
+"""Two of a box, two of positive and two of negative points, one of a text."""
 
-_LOWEST_BOX_LEVEL = -4.0
+_LOWEST_LEVEL = -4.0
 _NEAR_CELLS = (3.0, 10.0)
-_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0, 3.0)
-_LARGEST_COARSE_LOGIT = 5.0
+_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0)
+_LOGIT_OF_CERTAINTY = 2.0
 
 
 class PromptPriors(nn.Module):
@@ -48,8 +48,8 @@ class PromptPriors(nn.Module):
     ) -> Tensor:
         """Maps of a batch of prompts; of a kind that is not given, zeros.
 
-        With a coarse mask, a box is the part of it that the window shows, and an ellipsoid in it
-        would say nothing of an organ that goes on beyond the window.
+        A coarse mask takes the place of the ellipsoid in the box: when zooming in, a box is only
+        the part of the coarse mask that the window shows, which need not be round.
 
         Parameters are as in :meth:`SegVol.decode`.
         """
@@ -65,9 +65,8 @@ class PromptPriors(nn.Module):
         if text_embedding is not None:
             maps[:, 6:7] = self._of_text(image_embedding, text_embedding)
         if coarse is not None:
-            levels = (coarse.float() / _LARGEST_COARSE_LOGIT).clamp(-1, 1).unsqueeze(1)
-            maps[:, 7:8] = F.interpolate(levels, shape, mode="trilinear", align_corners=False)
-            maps[:, 0] = 0
+            level = (coarse.float() / _LOGIT_OF_CERTAINTY).clamp(_LOWEST_LEVEL, 1).unsqueeze(1)
+            maps[:, 0:1] = F.interpolate(level, shape, mode="trilinear", align_corners=False)
         return maps
 
     def on_tokens(self, maps: Tensor) -> Tensor:
@@ -100,7 +99,7 @@ class PromptPriors(nn.Module):
             apart = (cell - centre[:, axis]).abs()
             squares = squares + (apart / radius[:, axis]) ** 2
             outside = torch.maximum(outside, (apart > radius[:, axis]).float())
-        level = (1 - squares).clamp(min=_LOWEST_BOX_LEVEL)
+        level = (1 - squares).clamp(min=_LOWEST_LEVEL)
         return torch.stack([level, -outside], dim=1)
 
     def _near(self, voxels: Tensor, chosen: Tensor) -> Tensor:
