@@ -89,6 +89,7 @@ class ZoomOutZoomIn:
         self._model = model
         self._encoder = encoder
         self._placement = placement
+        self._image = image
         self._window: Size3 = model.config.window
         self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
         self._zoomed_out = zoom_out(image, self._window)
@@ -129,7 +130,10 @@ class ZoomOutZoomIn:
             for focus in focuses:
                 if window in focus.prompts:
                     focus.low_resolution[window] = self._decode(
-                        embedding, focus.prompts[window], focus.text_embedding
+                        window.cut_from(self._image),
+                        embedding,
+                        focus.prompts[window],
+                        focus.text_embedding,
                     )
             fraction = (done + 1) / len(windows)
             yield Step(Stage.PROGRESS, 0, fraction)
@@ -149,7 +153,9 @@ class ZoomOutZoomIn:
         points = None
         if len(prompt.points):
             points = zoom.zoom_out_points(prompt, self._shape, self._window)
-        low = self._decode(self.look_at_whole(), _WindowPrompt(points, box), vector)
+        low = self._decode(
+            self._zoomed_out, self.look_at_whole(), _WindowPrompt(points, box), vector
+        )
         coarse = self._upscale(low)
         logits = self._expand(coarse)
 
@@ -224,7 +230,11 @@ class ZoomOutZoomIn:
         return self._text_embeddings[text].to(self._encoder.device)
 
     def _decode(
-        self, embedding: Tensor, prompt: _WindowPrompt, text_embedding: Tensor | None
+        self,
+        image: Tensor,
+        embedding: Tensor,
+        prompt: _WindowPrompt,
+        text_embedding: Tensor | None,
     ) -> Tensor:
         device = self._encoder.device
         points = prompt.points
@@ -235,6 +245,7 @@ class ZoomOutZoomIn:
                 boxes=None if prompt.box is None else prompt.box.to(device),
                 text_embedding=None if text_embedding is None else text_embedding.to(device),
                 coarse=None if prompt.coarse is None else prompt.coarse.to(device),
+                image=image[None].to(device),
             )
         return logits.cpu()
 

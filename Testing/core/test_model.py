@@ -109,20 +109,42 @@ def test_a_configuration_survives_being_stored_as_json() -> None:
     assert SegVolConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+WINDOW, EMBEDDING = torch.zeros(1, *SMALL.window), torch.zeros(1, 48, 2, 4, 4)
+
+
+def test_voxels_as_bright_as_what_was_clicked_are_likely_and_others_not() -> None:
+    priors = PromptPriors(replace(SMALL, prompt_priors=True))
+    image = torch.full((1, *SMALL.window), 0.2)
+    image[:, :, :, 16:] = 0.8
+    points = (
+        torch.tensor([[[4.0, 16, 4]], [[4, 16, 28]], [[4, 16, 28]]]),
+        torch.tensor([[1.0], [1], [-1]]),
+    )
+    with torch.inference_mode():
+        maps = priors.draw(image, EMBEDDING, points=points)
+    likeness, gated = maps[:, 7], maps[:, 8]
+    assert likeness[0, :, :, :7].min() > 0.2
+    assert likeness[0, :, :, 9:].max() < -0.2
+    assert likeness[1, :, :, 9:].min() > 0.2
+    assert likeness[1, :, :, :7].max() < -0.2
+    assert gated[0].abs().max() <= likeness[0].abs().max()
+    assert likeness[2].abs().max() == 0
+
+
 def test_a_box_is_worth_its_ellipsoid_to_a_network_with_priors() -> None:
     priors = PromptPriors(replace(SMALL, prompt_priors=True))
     box = torch.tensor([[1.0, 8, 4, 6, 23, 27]])
     with torch.inference_mode():
-        maps = priors.draw(torch.zeros(1, 48, 2, 4, 4), None, box, None, None)
+        maps = priors.draw(WINDOW, EMBEDDING, boxes=box)
     level, outside = maps[0, 0], maps[0, 1]
-    assert maps.shape == (1, 7, 8, 16, 16)
+    assert maps.shape == (1, 9, 8, 16, 16)
     assert level[4, 8, 8] > 0.8  # its middle: the cells of the logits are 1 x 2 x 2 voxels
     assert level[0, 0, 0] < 0
     inside = outside == 0
     assert inside.any(dim=(1, 2)).nonzero().flatten().tolist() == [1, 2, 3, 4, 5, 6]
     assert inside.any(dim=(0, 2)).nonzero().flatten().tolist() == list(range(4, 12))
     assert inside.any(dim=(0, 1)).nonzero().flatten().tolist() == list(range(2, 14))
-    assert maps[0, 2:].abs().max() == 0
+    assert maps[0, 2:7].abs().max() == 0
 
 
 def test_a_coarse_mask_says_where_to_look_instead_of_its_box_in_the_window() -> None:
@@ -131,7 +153,7 @@ def test_a_coarse_mask_says_where_to_look_instead_of_its_box_in_the_window() -> 
     coarse = torch.full((1, *SMALL.window), -40.0)
     coarse[:, :, :16] = 1.0
     with torch.inference_mode():
-        maps = priors.draw(torch.zeros(1, 48, 2, 4, 4), None, box, None, coarse)
+        maps = priors.draw(WINDOW, EMBEDDING, boxes=box, coarse=coarse)
     assert (maps[0, 0, :, :7] == 0.5).all()
     assert (maps[0, 0, :, 9:] == -4).all()
 
@@ -140,7 +162,7 @@ def test_clicks_are_near_themselves_by_their_label() -> None:
     priors = PromptPriors(replace(SMALL, prompt_priors=True))
     points = torch.tensor([[[2.0, 4, 4], [6, 28, 28], [0, 0, 0]]]), torch.tensor([[1.0, 0, -1]])
     with torch.inference_mode():
-        maps = priors.draw(torch.zeros(1, 48, 2, 4, 4), points, None, None, None)[0]
+        maps = priors.draw(WINDOW, EMBEDDING, points=points)[0]
     positive, negative = maps[2], maps[4]
     assert min(positive[2, 2, 2], negative[6, 14, 14]) > 0.9
     assert max(positive[6, 14, 14], negative[2, 2, 2]) < 0.1

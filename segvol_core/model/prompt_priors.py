@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
+from segvol_core.model.grey_likelihood import grey_likelihood
 
-MAPS = 7
-"""Two of a box, two of positive and two of negative points, one of a text."""
+MAPS = 9
+"""Two of a box, two of positive and two of negative points, one of a text, two of grey values."""
 
 _LOWEST_LEVEL = -4.0
 _NEAR_CELLS = (3.0, 10.0)
-_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0)
+_CLICKED_CELLS = 1.4
+_CORE_OF_BOX, _RIM_OF_BOX = 0.3, -3.0
+_FEWEST_VOXELS = 0.5
+_FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0, 1.0, 1.0)
 _LOGIT_OF_CERTAINTY = 2.0
 
 
@@ -40,13 +44,15 @@ class PromptPriors(nn.Module):
 
     def draw(
         self,
+        image: Tensor,
         image_embedding: Tensor,
-        points: tuple[Tensor, Tensor] | None,
-        boxes: Tensor | None,
-        text_embedding: Tensor | None,
-        coarse: Tensor | None,
+        *,
+        points: tuple[Tensor, Tensor] | None = None,
+        boxes: Tensor | None = None,
+        text_embedding: Tensor | None = None,
+        coarse: Tensor | None = None,
     ) -> Tensor:
-        """Maps of a batch of prompts; of a kind that is not given, zeros.
+        """Maps of a batch of prompts on the image (1 or batch, D, H, W); zeros where not given.
 
         A coarse mask takes the place of the ellipsoid in the box: when zooming in, a box is only
         the part of the coarse mask that the window shows, which need not be round.
@@ -67,6 +73,9 @@ class PromptPriors(nn.Module):
         if coarse is not None:
             level = (coarse.float() / _LOGIT_OF_CERTAINTY).clamp(_LOWEST_LEVEL, 1).unsqueeze(1)
             maps[:, 0:1] = F.interpolate(level, shape, mode="trilinear", align_corners=False)
+        if points is not None or boxes is not None or coarse is not None:
+            marked = coarse is not None or boxes is not None
+            maps[:, 7:9] = self._of_grey_values(image, points, maps[:, 0] if marked else None)
         return maps
 
     def on_tokens(self, maps: Tensor) -> Tensor:
@@ -104,13 +113,45 @@ class PromptPriors(nn.Module):
 
     def _near(self, voxels: Tensor, chosen: Tensor) -> Tensor:
         """Nearness to the nearest of the chosen points, on two scales: 1 there, 0 far away."""
+        return torch.stack([self._gaussian(voxels, chosen, s) for s in _NEAR_CELLS], dim=1)
+
+    def _gaussian(self, voxels: Tensor, chosen: Tensor, cells: float) -> Tensor:
+        """1 at the nearest of the chosen points, falling off over so many cells of the logits."""
         squares = torch.zeros((), device=voxels.device)
         for axis, cell in enumerate(self._cells(voxels.device)):
             size = self._window[axis] / (4 * self._grid[axis])
             place = voxels[..., axis].float()[..., None, None, None]
             squares = squares + ((cell - place) / size) ** 2
         squares = squares.masked_fill(~chosen[..., None, None, None], float("inf")).amin(dim=1)
-        return torch.stack([torch.exp(-squares / (2 * s * s)) for s in _NEAR_CELLS], dim=1)
+        return torch.exp(-squares / (2 * cells * cells))
+
+    def _of_grey_values(
+        self, image: Tensor, points: tuple[Tensor, Tensor] | None, level: Tensor | None
+    ) -> Tensor:
+        """Likeness in grey value to what is marked: everywhere, and near what is marked.
+
+        Marked are the surroundings of positive points, and where the level of a box or a coarse
+        mask is high; the opposite are negative points, what is far from all points, and the rim
+        around box or coarse mask.
+        """
+        inside, outside = [], []
+        near = torch.zeros(())
+        if points is not None:
+            voxels, labels = points
+            near = self._near(voxels, labels == 1)[:, 1]
+            inside.append(self._gaussian(voxels, labels == 1, _CLICKED_CELLS))
+            outside.append(self._gaussian(voxels, labels == 0, _CLICKED_CELLS))
+            outside.append((1 - near) * (labels == 1).any(1)[:, None, None, None])
+        if level is not None:
+            near = torch.sigmoid(4 * (level + 0.5))
+            inside.append(torch.sigmoid(8 * (level - _CORE_OF_BOX)))
+            outside.append(((level < 0) & (level > _RIM_OF_BOX)).float())
+        depth, height, width = (4 * n for n in self._grid)
+        grey = F.adaptive_avg_pool3d(image.float(), (depth, height, width))
+        within, without = _each_as_one(inside), _each_as_one(outside)
+        parts = zip(grey, within.chunk(len(grey)), without.chunk(len(grey)), strict=True)
+        likeness = torch.cat([grey_likelihood(*part) for part in parts])
+        return torch.stack([likeness, likeness * near], dim=1)
 
     def _of_text(self, image_embedding: Tensor, text_embedding: Tensor) -> Tensor:
         """Likeness of each patch to the text, interpolated between patches."""
@@ -119,3 +160,12 @@ class PromptPriors(nn.Module):
         likeness = patches @ names.unsqueeze(-1) / names.shape[-1] ** 0.5
         of_tokens = likeness.float().transpose(1, 2).unflatten(2, self._grid)
         return F.interpolate(of_tokens, scale_factor=4, mode="trilinear", align_corners=False)
+
+
+def _each_as_one(weights: list[Tensor]) -> Tensor:
+    """Sum of weights (n, D, H, W), each of which counts as much as the others, or not at all."""
+    total = torch.zeros_like(weights[0])
+    for each in weights:
+        voxels = each.flatten(1).sum(1)[:, None, None, None]
+        total += torch.where(voxels > _FEWEST_VOXELS, each / voxels.clamp(min=_FEWEST_VOXELS), 0)
+    return total

@@ -40,6 +40,7 @@ class SegVol(nn.Module):
         boxes: Tensor | None = None,
         text_embedding: Tensor | None = None,
         coarse: Tensor | None = None,
+        image: Tensor | None = None,
     ) -> Tensor:
         """Low-resolution logits of each prompt on embedded windows.
 
@@ -50,8 +51,10 @@ class SegVol(nn.Module):
         points, boxes, text_embedding
             As in :meth:`PromptEncoder.forward`, in any combination.
         coarse
-            Logits (batch, D, H, W) of zooming out in this window. Only a network with
-            ``config.prompt_priors`` looks at them.
+            Logits (batch, D, H, W) of zooming out in this window.
+        image
+            The windows (1 or batch, D, H, W). Only a network with ``config.prompt_priors`` looks at
+            them, which it needs, and at the coarse logits.
 
         Returns
         -------
@@ -62,7 +65,16 @@ class SegVol(nn.Module):
         positions = self.prompt_encoder.dense_positions()
         maps = None
         if self.prompt_priors is not None:
-            maps = self.prompt_priors.draw(image_embedding, points, boxes, text_embedding, coarse)
+            if image is None:
+                raise ValueError("a network with prompt priors needs the window's image")
+            maps = self.prompt_priors.draw(
+                image,
+                image_embedding,
+                points=points,
+                boxes=boxes,
+                text_embedding=text_embedding,
+                coarse=coarse,
+            )
             dense = dense + self.prompt_priors.on_tokens(maps)
         logits, mask_token = self.mask_decoder(
             image_embedding, positions, sparse, dense, text_embedding
@@ -92,5 +104,6 @@ class SegVol(nn.Module):
             points=points,
             boxes=boxes,
             text_embedding=None if text is None else self.text_encoder(text),
+            image=image[:, 0],
         )
         return self.upscale(low)

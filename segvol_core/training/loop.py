@@ -136,6 +136,7 @@ def prompt_losses(
         (2, width, d, h, w) of overview and window.
     """
     device = embeddings.device
+    images = torch.stack([example.overview, example.window]).to(device)
     texts = None if prompts.texts is None else model.text_encoder(prompts.texts)
     boxes = None if prompts.overview_boxes is None else prompts.overview_boxes.to(device)
     overview = model.decode(
@@ -143,6 +144,7 @@ def prompt_losses(
         points=_on(prompts.overview_points, device),
         boxes=boxes,
         text_embedding=texts,
+        image=images[:1],
     )
     with torch.no_grad():
         coarse = coarse_in_window(model.upscale(overview.detach().float()), example.positions)
@@ -153,6 +155,7 @@ def prompt_losses(
         boxes=box,
         text_embedding=texts,
         coarse=coarse,
+        image=images[1:],
     )
     with torch.autocast(device.type, enabled=False):
         return (

@@ -54,9 +54,11 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
                 box = torch.from_numpy(simulate.box_of(mask))[None]
                 text = model.text_encoder([spellings(name)[0]])
                 logits = {
-                    "text": model.decode(embedding, text_embedding=text),
-                    "click": model.decode(embedding, points=(click, torch.ones(1, 1))),
-                    "box": model.decode(embedding, boxes=box),
+                    "text": model.decode(embedding, text_embedding=text, image=image[None]),
+                    "click": model.decode(
+                        embedding, points=(click, torch.ones(1, 1)), image=image[None]
+                    ),
+                    "box": model.decode(embedding, boxes=box, image=image[None]),
                 }
                 for kind, low in logits.items():
                     predicted = (model.upscale(low)[0, 0] > 0).numpy()
