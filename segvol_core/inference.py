@@ -106,6 +106,26 @@ class ZoomOutZoomIn:
         """Every lattice window of the image, for encoding ahead."""
         return zoom.lattice_windows(self._shape, self._window)
 
+    @property
+    def window_size(self) -> Size3:
+        """Voxels (z, y, x) of every window."""
+        return self._window
+
+    def window_of(self, mask: Tensor) -> Window:
+        """The lattice window that shows most of a mask (D, H, W) on the image."""
+        return max(self.all_windows(), key=lambda window: int(mask[window.content.slices].sum()))
+
+    def look_for(self, text: str, window: Window) -> tuple[Tensor, Tensor]:
+        """Logits (D, H, W) of a text in the whole image in one window, and in one window of it."""
+        vector = self._embed_text(text)
+        coarse = self._upscale(
+            self._decode(self._zoomed_out, self.look_at_whole(), _WindowPrompt(None, None), vector)
+        )
+        prompt = _WindowPrompt(None, None, self._coarse_in(window, self._expand(coarse)))
+        ((_, embedding),) = self._encoder.embed([window])
+        here = self._decode(window.cut_from(self._image), embedding, prompt, vector)
+        return coarse, self._upscale(here)
+
     def run(self, prompts: Sequence[ImagePrompt]) -> Iterator[Step]:
         """Coarse logits of each prompt, progress over all windows, final logits of each prompt.
 
@@ -190,9 +210,7 @@ class ZoomOutZoomIn:
     def _window_prompt(
         self, prompt: ImagePrompt, window: Window, logits: Tensor, foreground: Tensor, only: bool
     ) -> _WindowPrompt:
-        coarse = None
-        if self._model.prompt_priors is not None:
-            coarse = window.cut_from(logits, zoom.OUTSIDE_LOGIT)[None]
+        coarse = self._coarse_in(window, logits)
         if not len(prompt.points) and prompt.box is None:
             return _WindowPrompt(None, None, coarse)
         box = zoom.box_in_window(prompt, window, foreground, only_window=only)
@@ -200,6 +218,12 @@ class ZoomOutZoomIn:
         if len(prompt.points):
             points = zoom.points_in_window(prompt, window, self._shape, self._window)
         return _WindowPrompt(points, box, coarse)
+
+    def _coarse_in(self, window: Window, logits: Tensor) -> Tensor | None:
+        """Coarse logits in a window (1, D, H, W), for networks that look at them."""
+        if self._model.prompt_priors is None:
+            return None
+        return window.cut_from(logits, zoom.OUTSIDE_LOGIT)[None]
 
     # -- Zoom-in ---------------------------------------------------------------------------------
 

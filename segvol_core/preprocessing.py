@@ -48,6 +48,27 @@ class PreparedVolume:
         index = np.asarray(canonical_index, dtype=np.float64)
         return np.asarray((index + 0.5) * np.array(self.scale) - 0.5 + np.array(self.offset))
 
+    def sample(self, canonical: npt.NDArray[np.generic]) -> Tensor:
+        """Labels of the canonical volume (z, y, x) at the voxels of ``image``, 0 outside it."""
+        indices, inside = [], []
+        for axis, size in enumerate(self.image.shape):
+            index = (np.arange(size) - self.offset[axis] + 0.5) / self.scale[axis] - 0.5
+            nearest = np.floor(index + 0.5).astype(int)
+            inside.append((nearest >= 0) & (nearest < canonical.shape[axis]))
+            indices.append(nearest.clip(0, canonical.shape[axis] - 1))
+        z, y, x = inside
+        found = canonical[np.ix_(*indices)]
+        return torch.from_numpy(found * (z[:, None, None] & y[:, None] & x))
+
+    def sample_mask(self, canonical: npt.NDArray[np.bool_]) -> Tensor:
+        """A mask of the canonical volume on ``image``; a small one keeps at least one voxel."""
+        sampled = self.sample(canonical)
+        if canonical.any() and not sampled.any():
+            middle = np.argwhere(canonical).mean(axis=0)
+            last = np.array(self.image.shape) - 1
+            sampled[tuple(np.rint(self.image_index(middle)).clip(0, last).astype(int))] = True
+        return sampled
+
     def restore(self, logits: Tensor) -> npt.NDArray[np.bool_]:
         """Mask on the canonical volume, of shape ``shape``, where logits on ``image`` exceed 0.
 

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 
 from segvol_core.embeddings import Precision, WindowEncoder
+from segvol_core.errors import VolumeError
 from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.segvol import SegVol
+from segvol_core.naming import Naming, known_organs, name_mask
 from segvol_core.preprocessing import prepare
 from segvol_core.prompts import Prompts, VoxelPrompts, place
 from segvol_core.volume import Volume
@@ -84,6 +86,7 @@ class Session:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         precision: Precision = "float32",
     ) -> None:
+        self._config = model.config
         self._canonical = volume.canonical()
         z, y, x = (float(mm) for mm in self._canonical.spacing_zyx)
         self._prepared = prepare(self._canonical.voxels, (z, y, x), model.config)
@@ -127,6 +130,24 @@ class Session:
             yield 1 - (len(missing) - done - 1) / len(windows)
             if self._encoder.cache.full:
                 return
+
+    def identify(self, mask: npt.NDArray[np.bool_]) -> list[Naming]:
+        """Names of the organs that the network knows, the one that fits a mask best first.
+
+        Parameters
+        ----------
+        mask
+            (k, j, i) on the volume's own voxels.
+
+        Raises
+        ------
+        VolumeError
+            If the mask has another shape than the volume, or is empty.
+        """
+        if not mask.any():
+            raise VolumeError("An empty segment cannot be named.")
+        on_image = self._prepared.sample_mask(self._canonical.adopt(mask))
+        return name_mask(self._zoom, on_image, known_organs(self._config))
 
     def _updates(self, placed: list[ImagePrompt]) -> Iterator[Update]:
         for step in self._zoom.run(placed):

@@ -138,6 +138,22 @@ class CanonicalVolume:
         """RAS millimetres, (N, 3), of voxel indices (z, y, x), (N, 3)."""
         return _transformed(self.zyx_to_ras, points_zyx)
 
+    def adopt(self, mask_kji: NDArray[Any]) -> NDArray[Any]:
+        """View of a (k, j, i) array of the volume in these axes.
+
+        Raises
+        ------
+        VolumeError
+            If the array has another shape than the volume.
+        """
+        turned = mask_kji.transpose(self.axes) if mask_kji.ndim == 3 else mask_kji
+        if turned.shape != self.voxels.shape:
+            raise VolumeError(
+                f"An array of shape {mask_kji.shape} does not fit a volume whose voxels (z, y, x) "
+                f"are {self.voxels.shape}."
+            )
+        return turned[_flips(self.flipped)]
+
     def restore(self, mask_zyx: NDArray[Any]) -> NDArray[Any]:
         """View of a (z, y, x) array in the (k, j, i) axes of the volume: the way back.
 

@@ -49,6 +49,9 @@ class SegVolConfig:
     spacing_mm
         Voxel size (z, y, x) to which a volume is resampled first, or None to work on the volume's
         own voxels, as the paper does.
+    trained_names
+        Names of the structures that the network has seen with their labels, or None for the
+        published model's.
     """
 
     window: Size3 = (32, 256, 256)
@@ -65,6 +68,7 @@ class SegVolConfig:
     prompt_priors: bool = False
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
+    trained_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if any(w % p for w, p in zip(self.window, self.patch, strict=True)):
@@ -100,7 +104,7 @@ class SegVolConfig:
             For unknown fields and sizes that do not fit each other.
         """
         fields = dict(values)
-        for name in ("window", "patch", "spacing_mm"):
+        for name in ("window", "patch", "spacing_mm", "trained_names"):
             if fields.get(name) is not None:
                 fields[name] = tuple(fields[name])
         if fields.get("hounsfield_levels") is not None:

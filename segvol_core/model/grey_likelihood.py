@@ -1,4 +1,4 @@
-"""How much a voxel's grey value looks like what a prompt marks, rather than like what it leaves out.
+"""How much a voxel's grey value looks like what a prompt marks rather than what it leaves out.
 
 The ratio of two histograms, as in interactive graph cuts (Boykov and Jolly 2001; Rother, Kolmogorov
 and Blake 2004): of the grey values where a prompt says "inside", and of those around it.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segvol_core.errors import SegVolError
 from segvol_core.model.config import SegVolConfig
-from segvol_core.preprocessing import PreparedVolume, prepare
+from segvol_core.preprocessing import prepare
 from segvol_core.training.pseudo_labels import PseudoLabels, pseudo_labels
 
 Spacing3 = tuple[float, float, float]
@@ -148,20 +148,6 @@ def read_canonical(path: Path) -> tuple[npt.NDArray[Any], Spacing3]:
     return SimpleITK.GetArrayFromImage(image), (z, y, x)
 
 
-def labels_on_image(labels: npt.NDArray[Any], prepared: PreparedVolume) -> Tensor:
-    """Label map of the canonical volume on the grid of the prepared image, nearest voxel."""
-    indices, inside = [], []
-    for axis, size in enumerate(prepared.image.shape):
-        canonical = (np.arange(size) - prepared.offset[axis] + 0.5) / prepared.scale[axis] - 0.5
-        nearest = np.floor(canonical + 0.5).astype(int)
-        inside.append((nearest >= 0) & (nearest < labels.shape[axis]))
-        indices.append(nearest.clip(0, labels.shape[axis] - 1))
-    z, y, x = inside
-    found = labels[np.ix_(*indices)]
-    found = found * (z[:, None, None] & y[:, None] & x)
-    return torch.from_numpy(found.astype(np.uint8))
-
-
 def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
     labels = values["labels"]
     return CaseRecord(
@@ -182,7 +168,7 @@ def _prepare_arrays(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
         label_map, _ = read_canonical(record.labels)
         if label_map.shape != voxels.shape:
             raise TrainingDataError(f"Image and labels of {record.name} differ in shape.")
-        labels = labels_on_image(label_map, prepared)
+        labels = prepared.sample(label_map.astype(np.uint8))
     regions = pseudo_labels(voxels, spacing, prepared)
     return {
         "image": prepared.image.half(),

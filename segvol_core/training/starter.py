@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,11 @@ from segvol_core.errors import SegVolError
 from segvol_core.model.config import SegVolConfig, TextConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
+from segvol_core.training.cases import CaseRecord, TrainingCase, prepare_cases, read_index
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
+from segvol_core.training.names import spellings
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
 from segvol_core.weights import load_model, save_model
@@ -110,6 +111,14 @@ def example_stream(
             )
             for index in chosen
         ]
+
+
+def _names(records: Sequence[CaseRecord]) -> tuple[str, ...]:
+    """Names of all structures with labels to learn from, as inference names them."""
+    labelled = {
+        name for record in records if record.split == "train" for name in record.label_values
+    }
+    return tuple(sorted({spellings(name)[0] for name in labelled}))
 
 
 def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.float64]:
@@ -232,7 +241,10 @@ def train_starter(
     """
     records = read_index(folder)
     torch.manual_seed(seed)
-    model = SegVol(config) if start is None else load_model(start, device=device)
+    config = replace(config, trained_names=_names(records))
+    model = SegVol(config)
+    if start is not None:
+        model.load_state_dict(load_model(start).state_dict())
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     cases = []

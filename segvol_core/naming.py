@@ -1,0 +1,80 @@
+"""What a mask shows: each name is asked for as a text prompt, and its mask compared with this one.
+
+The text branch of the network scores masks for names (paper, figure 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segvol_core import organs
+from segvol_core.errors import OrganError
+from segvol_core.inference import ZoomOutZoomIn
+from segvol_core.model.config import SegVolConfig
+from segvol_core.organs import Organ
+
+_TEMPERATURE = 0.12
+"""Difference of two scores that makes one name e times as probable; chosen on training cases."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A name for a mask.
+
+    Attributes
+    ----------
+    probability
+        0 to 1; over all names that were asked for they add up to 1.
+    """
+
+    organ: Organ
+    probability: float
+
+
+def known_organs(config: SegVolConfig) -> tuple[Organ, ...]:
+    """Organs whose names a network has learnt: its configuration's, else all of the vocabulary."""
+    if config.trained_names is None:
+        return tuple(organ for organ in organs.vocabulary() if organ.trained)
+    return tuple(_organ_called(name) for name in config.trained_names)
+
+
+def name_mask(zoom: ZoomOutZoomIn, mask: Tensor, candidates: Sequence[Organ]) -> list[Naming]:
+    """Candidates with their probabilities, the most probable first.
+
+    Parameters
+    ----------
+    zoom
+        The volume that the mask lies on.
+    mask
+        (D, H, W) on the prepared image, bool, not empty.
+    candidates
+        Organs to choose from.
+    """
+    window = zoom.window_of(mask)
+    wanted_here = window.cut_from(mask.float())
+    wanted = F.adaptive_avg_pool3d(mask.float()[None], zoom.window_size)[0]
+    scores = []
+    for organ in candidates:
+        whole, here = zoom.look_for(organ.prompt, window)
+        scores.append((_overlap(whole, wanted) + _overlap(here, wanted_here)) / 2)
+    probabilities = torch.softmax(torch.tensor(scores) / _TEMPERATURE, dim=0).tolist()
+    namings = [Naming(*pair) for pair in zip(candidates, probabilities, strict=True)]
+    return sorted(namings, key=lambda naming: -naming.probability)
+
+
+def _overlap(logits: Tensor, wanted: Tensor) -> float:
+    """Dice of a probability map and a mask that may count voxels partly."""
+    found = torch.sigmoid(logits)
+    return float(2 * (found * wanted).sum() / (found.sum() + wanted.sum()))
+
+
+def _organ_called(name: str) -> Organ:
+    try:
+        return organs.find(name)
+    except OrganError:
+        return organs.free_text(name)
