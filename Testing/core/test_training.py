@@ -276,7 +276,7 @@ def test_clicks_lie_where_their_label_says(box: tuple[int, ...], seed: int) -> N
     positions = tuple(n / 4 - 0.25 + torch.arange(n) / 2 for n in window.shape)
     overview = np.zeros(window.shape, dtype=bool)
     for z, y, x in np.argwhere(window):
-        place = [int(axis[i]) for axis, i in zip(positions, (z, y, x), strict=True)]
+        place = [round(float(axis[i])) for axis, i in zip(positions, (z, y, x), strict=True)]
         overview[tuple(place)] = True
     overview[0, 0, :3] = True
     out, inside = simulate.simulate_clicks(overview, window, positions, np.random.default_rng(seed))
