@@ -115,16 +115,19 @@ class ZoomOutZoomIn:
         """The lattice window that shows most of a mask (D, H, W) on the image."""
         return max(self.all_windows(), key=lambda window: int(mask[window.content.slices].sum()))
 
-    def look_for(self, text: str, window: Window) -> tuple[Tensor, Tensor]:
-        """Logits (D, H, W) of a text in the whole image in one window, and in one window of it."""
-        vector = self._embed_text(text)
-        coarse = self._upscale(
-            self._decode(self._zoomed_out, self.look_at_whole(), _WindowPrompt(None, None), vector)
-        )
-        prompt = _WindowPrompt(None, None, self._coarse_in(window, self._expand(coarse)))
+    def look_for(self, texts: Sequence[str], window: Window) -> tuple[Tensor, Tensor]:
+        """Logits (n, D, H, W) of texts in the whole image zoomed out, and in one window of it."""
+        vectors = torch.cat([self._embed_text(text) for text in texts])
+        whole_prompt = _WindowPrompt(None, None)
+        whole = self._model.upscale(
+            self._decode(self._zoomed_out, self.look_at_whole(), whole_prompt, vectors)
+        )[:, 0]
+        coarse = [self._coarse_in(window, self._expand(logits)) for logits in whole]
+        known = [logits for logits in coarse if logits is not None]
+        prompt = _WindowPrompt(None, None, torch.cat(known) if known else None)
         ((_, embedding),) = self._encoder.embed([window])
-        here = self._decode(window.cut_from(self._image), embedding, prompt, vector)
-        return coarse, self._upscale(here)
+        here = self._decode(window.cut_from(self._image), embedding, prompt, vectors)
+        return whole, self._model.upscale(here)[:, 0]
 
     def run(self, prompts: Sequence[ImagePrompt]) -> Iterator[Step]:
         """Coarse logits of each prompt, progress over all windows, final logits of each prompt.
@@ -168,7 +171,7 @@ class ZoomOutZoomIn:
 
     def _look(self, prompt: ImagePrompt) -> tuple[_Focus, Tensor]:
         """Coarse mask of a prompt, and where to zoom in for it."""
-        vector = self._embed_text(prompt.text)
+        vector = None if prompt.text is None else self._embed_text(prompt.text)
         box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
         points = None
         if len(prompt.points):
@@ -245,9 +248,7 @@ class ZoomOutZoomIn:
 
     # -- Network ---------------------------------------------------------------------------------
 
-    def _embed_text(self, text: str | None) -> Tensor | None:
-        if text is None:
-            return None
+    def _embed_text(self, text: str) -> Tensor:
         if text not in self._text_embeddings:
             with torch.inference_mode():
                 self._text_embeddings[text] = self._model.text_encoder([text])

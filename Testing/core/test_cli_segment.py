@@ -304,6 +304,22 @@ def write_dicom(folder: Path, series: str, image: SimpleITK.Image, size: int) ->
 # What is printed
 
 
+def test_a_segment_from_a_click_is_named_on_request(segment: Segment) -> None:
+    result = segment("--point", POINT, "--identify", "--json")
+    (each,) = json.loads(result.stdout)["segments"]
+    assert len(each["names"]) == 3
+    assert all(organs.find(name).name == name for name in each["names"])
+    shares = list(each["names"].values())
+    assert shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) <= 1
+    assert "could be:" in segment("--point", POINT, "--identify", "--overwrite").stdout
+
+
+def test_what_was_asked_for_by_name_is_not_named_again(segment: Segment) -> None:
+    result = segment("--text", "liver", "--identify", "--json")
+    assert json.loads(result.stdout)["segments"][0]["names"] == {}
+
+
 def test_json_says_what_was_written_and_how_long_it_took(segment, out, ct, weights, volume):
     result = segment("--text", "liver,spleen", "--json")
     printed = json.loads(result.stdout)

@@ -141,6 +141,14 @@ def segment(
             "--overwrite", help="Replace files that exist already.", rich_help_panel=_OUTPUT
         ),
     ] = False,
+    identify: Annotated[
+        bool,
+        typer.Option(
+            "--identify",
+            help="Say which organs a segment from points and a box could be.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     weights: WeightsOption = "starter",
     device: DeviceOption = "auto",
     windows: WindowsOption = Windows.LATTICE,
@@ -226,6 +234,7 @@ def segment(
             windows=windows.value,
             precision=precision.value,
             cache_bytes=cache_mb * 2**20,
+            identify=identify,
             server=None if server is None else Server(server, token, ca_file, insecure),
         )
         result = segment_file(task, progress, clock)
@@ -255,6 +264,10 @@ def _print(result: Result) -> None:
             f"{each.final_seconds:.2f} s",
         )
     print_table(table)
+    for each in result.segments:
+        if each.names:
+            guesses = ", ".join(f"{name} {share:.0%}" for name, share in each.names.items())
+            typer.echo(f"{each.name} could be: {guesses}")
     for file in result.files:
         typer.echo(f"Wrote {file}")
     steps = ("start", "read", "load", "prepare", "segment", "write")

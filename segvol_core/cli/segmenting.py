@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from segvol_core.weights import load_model
 from segvol_core.weights_folder import weights_path
 from segvol_core.zoom import Placement
 
+_NAMES = 3
 _AS_THE_SERVER = "as the server was started"
 
 
@@ -51,6 +52,7 @@ class Task:
     windows: Placement
     precision: Precision
     cache_bytes: int
+    identify: bool = False
     server: Server | None = None
 
 
@@ -70,6 +72,8 @@ class SegmentResult:
         From the beginning of segmenting to its coarse and to its final mask.
     file
         Where it was written.
+    names
+        What it could be, with probabilities, the best name first; empty where not asked for.
     """
 
     name: str
@@ -79,6 +83,7 @@ class SegmentResult:
     coarse_seconds: float
     final_seconds: float
     file: Path
+    names: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,8 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     """
     with noted_warnings() as noted:
         _refuse_targets(task)
+        if task.identify and task.server is not None:
+            raise SegVolError("--identify works on this computer only: leave --server out.")
         if task.server is None:
             weights_path(task.weights)
             choose_device(task.device)
@@ -180,7 +187,21 @@ def _answers_here(
         )
     clock.lap("prepare")
     answers = _segment(session, prompts, progress)
+    if task.identify:
+        with step(progress, "Finding names"):
+            answers = [
+                _named(session, answer) if request.organ is None else answer
+                for request, answer in zip(task.requests, answers, strict=True)
+            ]
     return answers, str(next(model.parameters()).device)
+
+
+def _named(session: Session, answer: Answer) -> Answer:
+    """The answer with the names that fit it best, if there is anything to name."""
+    if not answer.mask.any():
+        return answer
+    best = session.identify(answer.mask)[:_NAMES]
+    return replace(answer, names={naming.organ.name: naming.probability for naming in best})
 
 
 def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -> list[Answer]:
@@ -226,6 +247,7 @@ def _results(
                 coarse_seconds=answer.coarse_seconds,
                 final_seconds=answer.final_seconds,
                 file=files[index if task.split else 0],
+                names=answer.names,
             )
         )
     return results
