@@ -100,6 +100,7 @@ class EngineChoice:
         return local_engine(
             weights[self.weights],
             self.device,
+            memory_mb=self.memory_gb * 1024 or None,
             environment=slicer.util.startupEnvironment(),
         )
 

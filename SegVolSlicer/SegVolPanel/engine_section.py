@@ -57,10 +57,11 @@ class EngineSection:
         self._settings = settings
         self._actions = actions
         self._test = ServerTest()
+        self._log_shown = False
         self._fill(stored_choice(settings))
         self.choice = self._chosen()
         self.missing: tuple[Missing, ...] = ()
-        self._packages_state = ""
+        self._packages = packages_status()
         for box in (ui.placeBox, ui.weightsBox, ui.deviceBox):
             box.connect("currentIndexChanged(int)", self._changed)
         ui.memoryBox.connect("editingFinished()", self._changed)
@@ -75,9 +76,7 @@ class EngineSection:
         ui.removePackagesButton.connect("clicked()", actions.remove)
         ui.startButton.connect("clicked()", actions.start)
         ui.stopButton.connect("clicked()", actions.stop)
-        ui.engineSection.connect(
-            "contentsCollapsed(bool)", lambda on: settings.store("engineCollapsed", on)
-        )
+        ui.engineSection.connect("contentsCollapsed(bool)", self._folded)
         self.look_at_disk()
 
     def look_at_disk(self) -> None:
@@ -85,7 +84,7 @@ class EngineSection:
         self.missing = self.choice.missing()
         status = packages_status()
         self._ui.packagesLabel.setText(status.message)
-        self._packages_state = status.state
+        self._packages = status
         self._ui.downloadButton.setText(
             _("SegVol is downloaded") if segvol_file().exists() else _("Download SegVol (724 MB)")
         )
@@ -96,12 +95,13 @@ class EngineSection:
         off = state.engine in (EngineState.OFF, EngineState.FAILED)
         ui.startButton.setEnabled(off and not busy)
         ui.stopButton.setEnabled(state.engine in (EngineState.READY, EngineState.STARTING))
-        ui.installButton.setEnabled(not busy and self._packages_state not in ("ready", "foreign"))
-        installed = self._packages_state not in ("missing", "foreign")
+        ui.installButton.setEnabled(not busy and self._packages.state not in ("ready", "foreign"))
+        installed = bool(self._packages.versions) and self._packages.state != "foreign"
         ui.repairButton.setEnabled(not busy and installed)
         ui.removePackagesButton.setEnabled(not busy and installed)
         ui.downloadButton.setEnabled(not busy and not segvol_file().exists())
-        for box in (ui.placeBox, ui.weightsBox, ui.deviceBox, ui.memoryBox, ui.weightsFileEdit):
+        ui.weightsFileEdit.setEnabled(self.choice.weights is Weights.FILE and not busy)
+        for box in (ui.placeBox, ui.weightsBox, ui.deviceBox, ui.memoryBox):
             box.setEnabled(not busy)
         ui.testButton.setEnabled(bool(ui.urlEdit.text.strip()) and not self._test.running)
 
@@ -113,13 +113,14 @@ class EngineSection:
 
     def add_log(self, lines: tuple[str, ...]) -> None:
         """Show what an installation prints."""
+        self._log_shown = True
         self._ui.logView.setVisible(True)
         for line in lines:
             self._ui.logView.appendPlainText(line)
 
     def unfold(self) -> None:
         """Open the section, for something to be seen in it."""
-        self._ui.engineSection.setProperty("collapsed", False)
+        self._ui.engineSection.collapsed = False
 
     def close(self) -> None:
         """Wait for no server."""
@@ -146,14 +147,20 @@ class EngineSection:
         ui.urlEdit.setText(choice.url)
         ui.tokenEdit.setText(choice.token)
         ui.certificateEdit.setCurrentPath(choice.certificate)
-        ui.engineSection.setProperty("collapsed", self._settings.flag("engineCollapsed", True))
+        ui.engineSection.collapsed = self._settings.flag("engineCollapsed", True)
         self._show_pages(choice)
+
+    def _folded(self, folded: bool) -> None:
+        self._settings.store("engineCollapsed", folded)
+        self._show_pages(self.choice)
 
     def _show_pages(self, choice: EngineChoice) -> None:
         ui = self._ui
+        if ui.engineSection.collapsed:
+            return
         ui.computerPage.setVisible(choice.place is Place.COMPUTER)
         ui.serverPage.setVisible(choice.place is Place.SERVER)
-        ui.weightsFileEdit.setEnabled(choice.weights is Weights.FILE)
+        ui.logView.setVisible(self._log_shown)
 
     def _chosen(self) -> EngineChoice:
         ui = self._ui

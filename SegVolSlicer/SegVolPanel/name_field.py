@@ -1,14 +1,17 @@
 """The text field for names, which completes each name of a list, and offers near ones."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
 
 from segvol_core.errors import OrganError
-from segvol_core.organs import suggest
+from segvol_core.organs import find, suggest
 
 _LIMIT = 10
+_NAME = re.compile(r"[^,;\s\"“”][^,;\"“”]*(?=[,;]|$)")
+"""A name in a list: not what stands in quotes, which is taken as it is."""
 _WHOLE_LINE = 256 + 1
 """A role of the model, above Qt.UserRole: the line as it would be with this name."""
 
@@ -58,33 +61,27 @@ class NameField:
         self._edit.setFocus()
         self._edit.selectAll()
 
-    def offer_instead(self, names: Sequence[str]) -> None:
-        """Offer names in place of the one that is unknown."""
-        if not names:
-            return
-        done = self._before_last()
-        self._offer(done, names)
-        self._edit.setFocus()
-        self._completer.complete()
+    def offer_near(self) -> None:
+        """Offer names in place of the first one that is unknown."""
+        for part in _NAME.finditer(self.text):
+            names = _instead_of(part[0])
+            if names:
+                before, after = self.text[: part.start()], self.text[part.end() :]
+                self._offer(before, names, after)
+                self._edit.setFocus()
+                self._completer.complete()
+                return
 
     def _edited(self, text: str) -> None:
-        done = self._before_last()
-        typed = text[len(done) :].strip()
-        self._offer(done, _near(typed))
+        last = max(text.rfind(separator) for separator in ",;") + 1
+        typed = text[last:].strip()
+        self._offer(f"{text[:last]} " if last else "", _near(typed))
 
-    def _before_last(self) -> str:
-        """The line up to the name that is being typed."""
-        text = self.text
-        end = max(text.rfind(separator) for separator in ",;")
-        spaces = len(text[end + 1 :]) - len(text[end + 1 :].lstrip())
-        return text[: end + 1 + spaces]
-
-    def _offer(self, done: str, names: Sequence[str]) -> None:
+    def _offer(self, before: str, names: Sequence[str], after: str = "") -> None:
         self._model.clear()
-        space = " " if done and not done.endswith(" ") else ""
         for name in names:
             item = qt.QStandardItem(name)
-            item.setData(f"{done}{space}{name}", _WHOLE_LINE)
+            item.setData(f"{before}{name}{after}", _WHOLE_LINE)
             self._model.appendRow(item)
 
 
@@ -95,3 +92,12 @@ def _near(typed: str) -> tuple[str, ...]:
         return suggest(typed, _LIMIT)
     except OrganError:  # too long for any name
         return ()
+
+
+def _instead_of(name: str) -> tuple[str, ...]:
+    """Names for one that is unknown; none for a known one."""
+    try:
+        find(name)
+    except OrganError as error:
+        return error.suggestions
+    return ()

@@ -57,6 +57,7 @@ class Panel:
         self._stopped_by_user = False
         self._asked = False
         self._last_line = ""
+        self._was_running: set[str] = set()
         self._dialog: SetupDialog | None = None
         self._stale = False
 
@@ -84,6 +85,7 @@ class Panel:
         )
         self._shortcuts = Shortcuts(slicer.util.mainWindow(), self._keys())
         self.ui.shortcutsLabel.setText(self._shortcuts.as_table())
+        self.ui.shortcutsSection.collapsed = True
         self._memory = SceneMemory(slicer.mrmlScene, self.controller, self._scene_closes)
         self.heartbeat = Heartbeat(self.widget, self.poll)
         self._memory.recall()
@@ -234,6 +236,9 @@ class Panel:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, StateChanged):
+            if set(event.state.running) - self._was_running:
+                self.status.forget_notice()
+            self._was_running = set(event.state.running)
             self._show(event.state)
         elif isinstance(event, Said):
             self.status.notice(event.message, problem=event.problem)

@@ -6,6 +6,7 @@ from pathlib import Path
 import slicer.util
 
 from segvol_core.packages.job import Operation, PackageJob
+from segvol_core.packages.requirements import engine_requirements_file
 from segvol_core.user_folders import packages_folder
 from SegVolLogic.controller import SegVolController
 from SegVolLogic.engines import engine_python
@@ -118,5 +119,6 @@ class Preparation:
             packages_folder(),
             engine_python(),
             wheels=self._wheels if operation in ("install", "repair") else None,
+            requirements_file=engine_requirements_file(),
             environment=slicer.util.startupEnvironment(),
         )

@@ -179,7 +179,7 @@ class PromptSection:
         except SegVolError as error:
             self._status.notice(str(error), problem=True)
             if isinstance(error, OrganError):
-                self._names.offer_instead(error.suggestions)
+                self._names.offer_near()
             return False
         return True
 

@@ -55,7 +55,7 @@ class ResultSection:
         ui.overlapBox.setCurrentIndex(_OVERLAPS.index(options.overlap))
         ui.keepLargestBox.setChecked(options.keep_largest)
         ui.smoothingSlider.setValue(settings.number("smoothing", 5))
-        ui.resultSection.setProperty("collapsed", settings.flag("resultCollapsed", False))
+        ui.resultSection.collapsed = settings.flag("resultCollapsed", False)
         ui.autoRunBox.connect("toggled(bool)", self._options_changed)
         ui.overlapBox.connect("currentIndexChanged(int)", self._options_changed)
         ui.keepLargestBox.connect("toggled(bool)", self._options_changed)

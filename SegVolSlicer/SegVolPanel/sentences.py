@@ -87,7 +87,9 @@ def _failed(state: ControllerState, _circumstances: Circumstances) -> Sentence:
     return Sentence(state.message, problem=True, button=_("Start again"))
 
 
-def _starting(_state: ControllerState, _circumstances: Circumstances) -> Sentence:
+def _starting(state: ControllerState, _circumstances: Circumstances) -> Sentence:
+    if state.running:
+        return Sentence(_("The engine is starting; your prompt is computed next."))
     return Sentence(_("The engine is starting. You can place prompts already."))
 
 

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import slicer
 import slicer.util
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QEvent, QPoint, QSettings, Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QCheckBox
 from scenes import slicers_mask, world_of
 from stand_in.application import module_parent
+
+from SegVolLogic.states import Phase
 
 MODULE = Path(__file__).parents[2] / "SegVolSlicer" / "SegVol.py"
 PATIENCE_SECONDS = 60.0
@@ -33,10 +35,12 @@ def load_module():
 class Desk:
     """The panel, and shorthand for what a user does."""
 
-    def __init__(self, application, scene):
+    def __init__(self, application, scene, settings):
         self.application = application
         self.scene = scene
         QSettings().clear()
+        for name, value in settings.items():
+            QSettings().setValue(f"SegVol/{name}", value)
         self.open()
 
     def open(self):
@@ -53,11 +57,16 @@ class Desk:
 
     def close(self):
         """Close it, as when Slicer quits."""
+        if self.module is None:
+            return
         self.module.exit()
         slicer.app.moduleManager().unload("SegVol")
         self.parent.setParent(None)
         self.parent.deleteLater()
+        self.module = None
+        self.window.takeCentralWidget()
         self.events()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
     @property
     def panel(self):
@@ -91,7 +100,7 @@ class Desk:
 
     def wait(self):
         """Until nothing is computed any more."""
-        self.until(lambda: self.state.engine.value == "ready" and not self.state.running)
+        self.until(lambda: self.state.phase is Phase.READY)
 
     def click(self, button):
         """Press a button; one that is disabled cannot be pressed."""
@@ -135,8 +144,23 @@ class Desk:
         segmentation = node.GetSegmentation()
         return [segmentation.GetSegment(each).GetName() for each in segmentation.GetSegmentIDs()]
 
+    def add_volume(self, seed=0, name="CT"):
+        """A CT with an organ at `ORGAN_IJK`."""
+        node = slicer.util.addVolumeFromArray(body(seed), np.diag([-3.0, -3.0, 4.0, 1.0]), name)
+        self.events()
+        return node
+
+    def choose(self, box, index):
+        """Choose from a combo box, as a user does."""
+        assert box.enabled
+        box.setCurrentIndex(index)
+        self.events()
+
 
 def _middle(button):
+    """Where a button can be pressed: a check box only where it is drawn."""
+    if isinstance(button, QCheckBox):
+        return QPoint(8, button.rect.center().y())
     return button.rect.center()
 
 
