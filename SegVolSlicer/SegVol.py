@@ -7,15 +7,13 @@ The panel is in `SegVolPanel`, beside this file. The layers below it, `SegVolLog
 import sys
 from pathlib import Path
 
-from slicer.i18n import tr as _
-from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
+import slicer
 
-_PACKAGES = ("SegVolPanel", "SegVolLogic", "segvol_core")
+# Slicer finds a module's test beside its class.
+from SegVolExtension.self_test import SegVolTest  # noqa: F401
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+
+_PACKAGES = ("SegVolPanel", "SegVolExtension", "SegVolLogic", "segvol_core")
 
 
 def _find_packages() -> None:
@@ -32,19 +30,16 @@ class SegVol(ScriptedLoadableModule):
 
     def __init__(self, parent):
         super().__init__(parent)
+        _find_packages()
+        from SegVolExtension import about, sample_data  # noqa: PLC0415 - only found now
+
         parent.title = "SegVol"
-        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.categories = about.CATEGORIES
         parent.dependencies = []
-        parent.contributors = ["The SegVol for 3D Slicer project"]
-        parent.helpText = _(
-            "Segment anything in a CT by clicking, drawing a box or typing a name. Choose a "
-            "volume, press <b>Click +</b> and click on what you want; or type <b>liver, spleen</b> "
-            "and press Enter.<br><br>Not for clinical use: look at every mask before you use it."
-        )
-        parent.acknowledgementText = _(
-            "The network is SegVol (Du, Bai, Huang, Zhao: SegVol: Universal and Interactive "
-            "Volumetric Medical Image Segmentation. NeurIPS 2024)."
-        )
+        parent.contributors = about.CONTRIBUTORS
+        parent.helpText = about.HELP_TEXT
+        parent.acknowledgementText = about.ACKNOWLEDGEMENT_TEXT
+        slicer.app.connect("startupCompleted()", sample_data.register_sample_data)
 
 
 class SegVolWidget(ScriptedLoadableModuleWidget):
@@ -57,7 +52,6 @@ class SegVolWidget(ScriptedLoadableModuleWidget):
     def setup(self):
         """Make the panel."""
         super().setup()
-        _find_packages()
         from SegVolPanel.panel import Panel  # noqa: PLC0415 - not at Slicer's start
 
         self.panel = Panel(self.resourcePath("UI"))
@@ -82,17 +76,6 @@ class SegVolWidget(ScriptedLoadableModuleWidget):
         """Load the module anew, with all that is below it."""
         self.cleanup()
         for name in list(sys.modules):
-            if name.partition(".")[0] in (*_PACKAGES, "SegVolSelfTest"):
+            if name.partition(".")[0] in _PACKAGES:
                 del sys.modules[name]
         super().onReload()
-
-
-class SegVolTest(ScriptedLoadableModuleTest):
-    """Runs the self-test of `SegVolSelfTest`."""
-
-    def runTest(self, **_options):  # noqa: N802 - Slicer's name
-        """Do a user's tasks."""
-        _find_packages()
-        from SegVolSelfTest import run_self_test  # noqa: PLC0415 - not at Slicer's start
-
-        run_self_test()

@@ -65,8 +65,8 @@ class RunSection:
 
     def cancel(self) -> None:
         """Stop whatever goes on."""
-        self._cancel_others()
         self._attempt(self._controller.cancel)
+        self._cancel_others()
 
     def undo(self) -> None:
         """Take the last step back."""

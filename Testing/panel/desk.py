@@ -23,7 +23,9 @@ PATIENCE_SECONDS = 60.0
 
 
 def load_module():
-    """The entry module, as Slicer loads it."""
+    """The entry module, as Slicer loads it: its folder is on the path then."""
+    if str(MODULE.parent) not in sys.path:
+        sys.path.append(str(MODULE.parent))
     spec = importlib.util.spec_from_file_location("SegVol", MODULE)
     module = importlib.util.module_from_spec(spec)
     sys.modules["SegVol"] = module
@@ -46,7 +48,10 @@ class Desk:
     def open(self):
         """Open the module."""
         self.parent = module_parent()
-        self.module = load_module().SegVolWidget(self.parent)
+        module = load_module()
+        self.about = SimpleNamespace(path=str(MODULE))
+        module.SegVol(self.about)
+        self.module = module.SegVolWidget(self.parent)
         self.module.setup()
         self.window = slicer.util.mainWindow()
         self.window.setCentralWidget(self.parent)
@@ -103,10 +108,15 @@ class Desk:
         self.until(lambda: self.state.phase is Phase.READY)
 
     def click(self, button):
-        """Press a button; one that is disabled cannot be pressed."""
+        """Press a button; one that is disabled or not to be seen cannot be pressed."""
+        self.events()  # so that it is where it is to be
         assert button.enabled, f"{button.objectName} is disabled: {self.said}"
+        assert button.isVisible(), f"{button.objectName} is hidden"
+        pressed = []
+        button.connect("clicked()", lambda: pressed.append(True))
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=_middle(button))
         self.events()
+        assert pressed, f"{button.objectName} was missed"
 
     def key(self, key):
         """Press a key in the window, whatever has the focus."""
@@ -147,7 +157,7 @@ class Desk:
     def add_volume(self, seed=0, name="CT"):
         """A CT with an organ at `ORGAN_IJK`."""
         node = slicer.util.addVolumeFromArray(body(seed), np.diag([-3.0, -3.0, 4.0, 1.0]), name)
-        self.events()
+        self.panel.poll()  # Slicer adds a volume before it has voxels
         return node
 
     def choose(self, box, index):
