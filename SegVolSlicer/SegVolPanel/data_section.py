@@ -21,6 +21,7 @@ class DataSection:
         self._attempt = attempt
         self._showing = False
         ui.segmentsTable.setSelectionMode(_SINGLE_SELECTION)
+        ui.segmentsTable.opacityColumnVisible = False
         for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentsTable):
             widget.setMRMLScene(slicer.mrmlScene)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_chosen)
@@ -35,8 +36,10 @@ class DataSection:
         ui.removeButton.connect("clicked()", self._remove)
 
     def choose_what_is_selected(self) -> None:
-        """Take over what the selectors chose before anybody listened to them."""
-        self._volume_chosen(self._ui.volumeSelector.currentNode())
+        """Take over the volume that is shown, or what the selector chose by itself."""
+        if self._controller.state.volume_node is None:
+            shown = _shown_volume()
+            self._volume_chosen(self._ui.volumeSelector.currentNode() if shown is None else shown)
 
     def show(self, state: ControllerState) -> None:
         """Show what is chosen, and what can be done with it."""
@@ -103,7 +106,18 @@ def _display(volume: Any) -> None:
         scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
         for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
     ]
-    if volume is None or volume.GetID() in {view.GetBackgroundVolumeID() for view in views}:
+    # While a volume is being loaded it has no voxels, and Slicer shows it itself when it has.
+    if volume is None or volume.GetImageData() is None:
         return
-    for view in views:
-        view.SetBackgroundVolumeID(volume.GetID())
+    if volume.GetID() not in {view.GetBackgroundVolumeID() for view in views}:
+        logic = slicer.app.applicationLogic()
+        logic.GetSelectionNode().SetActiveVolumeID(volume.GetID())
+        logic.PropagateVolumeSelection()
+
+
+def _shown_volume() -> Any:
+    """The volume that Slicer shows; None if it is none that can be chosen."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
+    is_volume = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
+    return node if is_volume else None

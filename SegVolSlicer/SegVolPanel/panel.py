@@ -147,6 +147,13 @@ class Panel:
         if state.running and state.engine is EngineState.OFF and not self._asked:
             self.make_ready()
         self._show(self.controller.state)
+        if not self._shown and not self._busy:
+            self.heartbeat.stop()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether something is under way that goes on while another module is shown."""
+        return bool(self.controller.state.running) or self._preparation.busy
 
     # The engine
 
@@ -275,18 +282,18 @@ class Panel:
         self.status.show(sentence.text, problem=sentence.problem, action=action)
 
     def _keys(self) -> list[Shortcut]:
-        prompts, run, data = self._prompts, self._run, self._data
+        prompts, run, data, ui = self._prompts, self._run, self._data, self.ui
         return [
-            Shortcut("A", _("Click + on or off"), prompts.toggle_adding),
-            Shortcut("D", _("Click − on or off"), prompts.toggle_excluding),
-            Shortcut("X", _("Box"), prompts.toggle_box),
-            Shortcut("N", _("Type a name"), prompts.focus_names),
+            Shortcut("A", _("Click + on or off"), prompts.toggle_adding, ui.addButton),
+            Shortcut("D", _("Click − on or off"), prompts.toggle_excluding, ui.excludeButton),
+            Shortcut("X", _("Box"), prompts.toggle_box, ui.boxButton),
+            Shortcut("N", _("Type a name"), prompts.focus_names, ui.nameEdit),
             Shortcut("Z", _("Undo"), run.undo),
             Shortcut("Shift+Z", _("Redo"), run.redo),
-            Shortcut("M", _("Next segment"), data.next_segment),
-            Shortcut("Shift+C", _("Clear the segment"), data.clear),
-            Shortcut("Ctrl+Return", _("Run"), run.run),
-            Shortcut("Ctrl+.", _("Cancel"), run.cancel),
+            Shortcut("M", _("Next segment"), data.next_segment, ui.nextButton),
+            Shortcut("Shift+C", _("Clear the segment"), data.clear, ui.clearButton),
+            Shortcut("Ctrl+Return", _("Run"), run.run, ui.runButton),
+            Shortcut("Ctrl+.", _("Cancel"), run.cancel, ui.cancelButton),
         ]
 
     def _scene_closes(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -16,6 +17,9 @@ from SegVolPanel.name_field import NameField
 from SegVolPanel.placing import Placing
 from SegVolPanel.status_line import StatusLine
 from SegVolPanel.view_box import box_in_view
+
+POSITIVE_COLOR, NEGATIVE_COLOR = "#1acc33", "#e61a1a"
+"""As `SegVolLogic.prompt_nodes` colours the points."""
 
 _CANNOT_PROMPT = (Phase.NO_VOLUME, Phase.VOLUME_REFUSED, Phase.CLOSED)
 
@@ -45,6 +49,8 @@ class PromptSection:
         self._placing = Placing(slicer.mrmlScene)
         self._nodes: Any = None
         self._names = NameField(ui.nameEdit, self.segment_names)
+        ui.addButton.setIcon(_swatch(POSITIVE_COLOR))
+        ui.excludeButton.setIcon(_swatch(NEGATIVE_COLOR))
         ui.addButton.connect("clicked()", self.toggle_adding)
         ui.excludeButton.connect("clicked()", self.toggle_excluding)
         ui.boxButton.connect("clicked()", self.toggle_box)
@@ -189,6 +195,13 @@ def _prompts_of(state: ControllerState) -> Prompts | None:
     if state.segmentation_node is None or not state.has_prompts:
         return None
     return stored_prompts(state.segmentation_node, state.segment_id)
+
+
+def _swatch(color: str) -> Any:
+    """Icon of one colour."""
+    pixmap = qt.QPixmap(10, 10)
+    pixmap.fill(qt.QColor(color))
+    return qt.QIcon(pixmap)
 
 
 def _set_checked(button: Any, on: bool) -> None:

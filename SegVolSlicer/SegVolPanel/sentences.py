@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from SegVolLogic.states import ControllerState, Phase
+from SegVolLogic.states import MESSAGES, ControllerState, Phase
 from SegVolPanel.engine_choice import Missing
 
 
@@ -128,6 +128,8 @@ def _without_engine(state: ControllerState, circumstances: Circumstances) -> Sen
 
 
 def _ready(state: ControllerState, circumstances: Circumstances) -> Sentence:
+    if state.message != MESSAGES[Phase.READY]:
+        return Sentence(state.message, problem=True)
     if circumstances.placing:
         return Sentence(_("Click in a slice; press the button again to stop clicking."))
     if state.has_prompts and not circumstances.auto_run:

@@ -18,6 +18,8 @@ class Shortcut:
     key: str
     description: str
     action: Callable[[], None]
+    button: Any = None
+    """Whose tool tip tells of the key."""
 
 
 class Shortcuts:
@@ -35,6 +37,9 @@ class Shortcuts:
         self._window = window
         self._shortcuts = tuple(shortcuts)
         self._made: list[Any] = []
+        for shortcut in shortcuts:
+            if shortcut.button is not None:
+                shortcut.button.setToolTip(f"{shortcut.button.toolTip} [{shortcut.key}]")
 
     def activate(self) -> None:
         """Let the keys work."""

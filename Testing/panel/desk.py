@@ -19,7 +19,7 @@ from stand_in.application import module_parent
 from SegVolLogic.states import Phase
 
 MODULE = Path(__file__).parents[2] / "SegVolSlicer" / "SegVol.py"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def load_module():
@@ -58,6 +58,7 @@ class Desk:
         self.window.resize(400, 900)
         self.window.show()
         self.window.activateWindow()
+        assert QTest.qWaitForWindowActive(self.window)
         self.module.enter()
 
     def close(self):

@@ -140,8 +140,9 @@ def test_a_server_that_cannot_be_reached_is_said_and_a_prompt_waits(make_desk, p
     volume = desk.add_volume()
     desk.click(desk.ui.addButton)
     desk.place(volume, ORGAN_IJK)
-    desk.until(lambda: "cannot be reached" in desk.said)
+    desk.panel.poll()
     assert desk.state.running
+    desk.until(lambda: "cannot be reached" in desk.said)
     assert desk.ui.statusButton.text == "Start again"
     desk.ui.engineSection.collapsed = False
     desk.ui.urlEdit.setText(process.url)

@@ -18,8 +18,7 @@ def wheels(tmp_path, monkeypatch):
 
     What is required is a small list; the process finds torch in this environment all the same.
     """
-    import SegVolPanel.engine_choice as engine_choice  # noqa: PLC0415
-    import SegVolPanel.preparation as preparation  # noqa: PLC0415
+    from SegVolPanel import engine_choice, preparation  # noqa: PLC0415 - need the stand-in
 
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("alpha>=1\n")

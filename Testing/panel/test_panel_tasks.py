@@ -196,6 +196,7 @@ def test_without_auto_run_prompts_wait_for_run(desk, volume):
     desk.panel.poll()
     assert not desk.state.running
     desk.click(desk.ui.addButton)
+    desk.panel.poll()
     assert "Click Run" in desk.said
     desk.click(desk.ui.runButton)
     desk.wait()
