@@ -28,7 +28,7 @@ lint: .venv/.for-tests
 	@touch $@
 
 .venv/.for-tests: .venv/.made pyproject.toml constraints.txt
-	$(INSTALL) '.[train,server,slicer,dev]'
+	$(INSTALL) '.[train,server,ray,slicer,dev]'
 	@touch $@ .venv/.for-demo
 
 clean:

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from segvol_core.errors import PromptError, SegVolError
+from segvol_core.errors import PromptError
 from segvol_core.organs import Organ, parse_names
+from segvol_core.packages.job import PackageJob
 from segvol_core.prompts import Prompts, place
-from SegVolLogic.engine import Engine, EngineStage, EngineUpdate
+from SegVolLogic.announcements import Announcements
+from SegVolLogic.engine import Engine
 from SegVolLogic.errors import SceneError
-from SegVolLogic.events import Event, Listener, PrintedLines, ResultWritten, Said, StateChanged
+from SegVolLogic.events import Listener, StateChanged
+from SegVolLogic.history import Step
+from SegVolLogic.installation import Installation
 from SegVolLogic.organ_texts import organ_of, with_text
 from SegVolLogic.picture import Circumstances, picture_of
-from SegVolLogic.prompt_changes import same_prompts, what_changed
-from SegVolLogic.prompt_markups import PromptMarkups
+from SegVolLogic.prompt_changes import what_changed
+from SegVolLogic.prompt_display import PromptDisplay
+from SegVolLogic.prompt_nodes import PromptNodes
 from SegVolLogic.requests import Requests
+from SegVolLogic.results import Results
 from SegVolLogic.states import ControllerState, Options
 from SegVolLogic.volume_watch import VolumeNews, VolumeWatch
 from SegVolLogic.workbench import Workbench
-
-from segvol_core.packages.job import (  # isort: skip
-    JobCancelled,
-    JobDone,
-    JobFailed,
-    JobRunning,
-    PackageJob,
-)
 
 
 class SegVolController:
@@ -62,15 +60,14 @@ class SegVolController:
     ) -> None:
         self.options = options or Options()
         self._scene = scene
+        self._announcements = Announcements(listener)
         self._requests = Requests(engine)
-        self._listener = listener
         self._bench = Workbench(scene)
-        self._markups = PromptMarkups(scene)
+        self._chosen = self._bench.chosen
         self._watch = VolumeWatch()
-        self._shown = True
-        self._shown_prompts: Prompts | None = None
-        self._complaint = ""
-        self._job: PackageJob | None = None
+        self._display = PromptDisplay(scene, self._bench, self._announcements)
+        self._results = Results(self._requests, self._bench, self._announcements)
+        self._installation = Installation(self._announcements)
         self._then_start = False
         self._closed = False
         self._state = self._picture()
@@ -83,9 +80,9 @@ class SegVolController:
         return self._state
 
     @property
-    def prompt_nodes(self) -> Any:
+    def prompt_nodes(self) -> PromptNodes:
         """The markups to place prompts in; added to the scene when first asked for."""
-        return self._markups.nodes()
+        return self._display.nodes()
 
     # Choosing
 
@@ -96,8 +93,8 @@ class SegVolController:
         """
         if node is self._watch.node:
             return
-        self._forget_all()
-        self._complaint = ""
+        self._results.forget_all()
+        self._announcements.complaint = ""
         self._watch.choose(node)
         self._use_volume()
         self._say_if_it_does_not_fit()
@@ -111,10 +108,10 @@ class SegVolController:
         SceneError
             If SegVol cannot write into it; the one before stays chosen then.
         """
-        if node is not self._bench.segmentation_node:
-            self._forget_all()
+        if node is not self._chosen.segmentation_node:
+            self._results.forget_all()
             self._bench.choose_segmentation(node)
-            self._show_prompts()
+            self._display.show()
             self._say_if_it_does_not_fit()
         self._changed()
 
@@ -126,10 +123,10 @@ class SegVolController:
         SceneError
             If there is no such segment, or its prompts cannot be read.
         """
-        if segment_id is not None and not self._bench.segment_exists(segment_id):
+        if segment_id is not None and not self._chosen.segment_exists(segment_id):
             raise SceneError("That segment is not there any more.")
-        self._bench.segment_id = segment_id
-        self._show_prompts()
+        self._chosen.segment_id = segment_id
+        self._display.show()
         self._changed()
 
     # Prompts
@@ -146,7 +143,7 @@ class SegVolController:
             If there is nowhere to write.
         """
         (organ,) = parse_names(text) if text.strip() else (None,)
-        before = self._bench.prompts()
+        before = self._chosen.prompts()
         after = with_text(before, None if organ is None else organ.name)
         self._commit(before, after, organ)
 
@@ -167,7 +164,7 @@ class SegVolController:
         organs = parse_names(text)
         self._watch.needed()
         wanted = self._bench.add_organs(organs)
-        self._show_prompts()
+        self._display.show()
         self._requests.ask(wanted)
         self._changed()
         return tuple(wanted)
@@ -189,7 +186,7 @@ class SegVolController:
         if prompts is not None:
             place(prompts, self._watch.needed().canonical())
         organ = None if prompts is None or prompts.text is None else organ_of(prompts.text)
-        return self._commit(self._bench.prompts(), prompts, organ)
+        return self._commit(self._chosen.prompts(), prompts, organ)
 
     # Computing
 
@@ -202,18 +199,17 @@ class SegVolController:
             If there are no prompts, or nowhere to write.
         """
         self._look_at_markups()
-        prompts = self._bench.prompts()
-        if prompts is None or self._bench.segment_id is None:
+        prompts = self._chosen.prompts()
+        if prompts is None or self._chosen.segment_id is None:
             raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
         self._watch.needed()
-        self._requests.ask({self._bench.segment_id: prompts})
+        self._requests.ask({self._chosen.segment_id: prompts})
         self._changed()
 
     def cancel(self) -> None:
         """Compute nothing of what is being computed; or end an installation."""
-        if self._job is not None:
-            self._job.cancel()
-        self._forget_all()
+        self._installation.cancel()
+        self._results.forget_all()
         self._changed()
 
     # Steps
@@ -246,9 +242,9 @@ class SegVolController:
         SceneError
             If there is no segment, or it cannot be written into.
         """
-        self._requests.forget(self._bench.segment_id or "")
+        self._requests.forget(self._chosen.segment_id or "")
         self._bench.clear()
-        self._show_prompts()
+        self._display.show()
         self._changed()
 
     def next_segment(self) -> str:
@@ -266,7 +262,7 @@ class SegVolController:
         self._look_at_markups()
         self._watch.needed()
         segment_id = self._bench.next_segment()
-        self._show_prompts()
+        self._display.show()
         self._changed()
         return segment_id
 
@@ -278,11 +274,11 @@ class SegVolController:
         SceneError
             If there is no such segment.
         """
-        if not self._bench.segment_exists(segment_id):
+        if not self._chosen.segment_exists(segment_id):
             raise SceneError("That segment is not there any more.")
-        self._forget(segment_id)
+        self._results.forget(segment_id)
         self._bench.remove_segment(segment_id)
-        self._show_prompts()
+        self._display.show()
         self._changed()
 
     # The engine
@@ -294,7 +290,7 @@ class SegVolController:
 
     def stop_engine(self) -> None:
         """End the inference process; nothing in the scene is lost."""
-        self._forget_all()
+        self._results.forget_all()
         self._requests.engine.stop()
         self._requests.uploading = False
         self._changed()
@@ -316,7 +312,7 @@ class SegVolController:
         then_start
             Whether to start the process when it has ended well.
         """
-        self._job = job
+        self._installation.follow(job)
         self._then_start = then_start
         self._changed()
 
@@ -326,11 +322,12 @@ class SegVolController:
         """Look at what has happened in the scene and in the engine, and go on."""
         if self._closed:
             return
-        self._look_at_job()
+        if self._installation.poll() and self._then_start:
+            self._requests.engine.start()
         self._look_at_scene()
         self._look_at_markups()
         for update in self._requests.engine.poll():
-            self._heard(update)
+            self._results.take(update, self.options)
         self._changed()
 
     def close(self, *, stop_engine: bool = True) -> None:
@@ -344,15 +341,14 @@ class SegVolController:
         if self._closed:
             return
         self._closed = True
-        self._forget_all()
+        self._results.forget_all()
         self._bench.drop_previews()
         if stop_engine:
             self._requests.engine.stop()
         else:
             self._requests.engine.use_volume(None)
-        if self._job is not None:
-            self._job.cancel()
-        self._markups.close()
+        self._installation.cancel()
+        self._display.close()
         self._changed()
 
     # What is behind it
@@ -360,180 +356,70 @@ class SegVolController:
     def _commit(self, before: Prompts | None, after: Prompts | None, organ: Organ | None) -> str:
         self._watch.needed()
         segment_id = self._bench.set_prompts(after, what_changed(before, after), organ)
-        self._show_prompts()
+        self._display.show()
         self._prompts_changed(segment_id, after)
         return segment_id
 
     def _prompts_changed(self, segment_id: str, prompts: Prompts | None) -> None:
-        self._complaint = ""
+        self._announcements.complaint = ""
         if prompts is None:
-            self._forget(segment_id)
+            self._results.forget(segment_id)
         elif self.options.auto_run:
             self._requests.ask({segment_id: prompts})
         self._changed()
 
-    def _forget(self, segment_id: str) -> None:
-        """Compute a segment no longer, and take its coarse mask back."""
-        self._requests.forget(segment_id)
-        self._bench.drop_preview(segment_id)
-
-    def _forget_all(self) -> None:
-        for segment_id in self._requests.running:
-            self._forget(segment_id)
-
-    def _after_step(self, step: Any) -> None:
+    def _after_step(self, step: Step | None) -> None:
         if step is not None:
             for segment_id in step.segment_ids:
-                self._forget(segment_id)
-            self._show_prompts()
+                self._results.forget(segment_id)
+            self._display.show()
         self._changed()
 
     def _say_if_it_does_not_fit(self) -> None:
         if self._watch.volume is None:
             return
         try:
-            self._bench.check_fit()
+            self._chosen.check_fit()
         except SceneError as error:
-            self._say(str(error), problem=True)
+            self._announcements.complain(str(error))
 
     def _use_volume(self) -> None:
         """Let everything work on the volume that is watched."""
-        self._bench.volume_node = self._watch.node
+        self._chosen.volume_node = self._watch.node
         self._requests.use_volume(self._watch.volume)
 
     def _look_at_scene(self) -> None:
+        """Notice what has become of the volume and of the segments."""
         news = self._watch.look(self._scene)
         if news is VolumeNews.REMOVED:
-            self._forget_all()
+            self._results.forget_all()
             self._use_volume()
-            self._say("The volume was removed from the scene.", problem=True)
+            self._announcements.complain("The volume was removed from the scene.")
         elif news is VolumeNews.CHANGED:
-            self._complaint = ""
+            self._announcements.complaint = ""
             self._use_volume()
             self._requests.ask_again()
-        current = self._bench.segment_id
+        current = self._chosen.segment_id
         for segment_id in self._bench.look():
             self._requests.forget(segment_id)
-        if current is not None and self._bench.segment_id is None:
-            self._show_prompts()
+        if current is not None and self._chosen.segment_id is None:
+            self._display.show()
 
     def _look_at_markups(self) -> None:
         """Take over what was placed, moved or removed since the last look."""
-        volume = self._watch.volume
-        if volume is None or self._markups.dragging:
-            return
-        if not self._in_step():
-            self._show_prompts()
-        if not self._shown:
-            return
-        try:
-            before = self._bench.prompts()
-            after = self._markups.read(before)
-            if same_prompts(before, after):
-                return
-            self._bench.check_fit()
-            if after is not None:
-                place(after, volume.canonical())
-            segment_id = self._bench.set_prompts(after, what_changed(before, after))
-        except SegVolError as error:
-            self._refuse_markups(error)
-            return
-        self._shown_prompts = after
-        self._prompts_changed(segment_id, after)
-
-    def _in_step(self) -> bool:
-        """Whether the segment's prompts are those that were shown last.
-
-        They are not when a transform has moved the segmentation: its prompts went along then, and
-        nobody has moved a point.
-        """
-        try:
-            return self._shown and same_prompts(self._bench.prompts(), self._shown_prompts)
-        except SceneError:
-            return False
-
-    def _refuse_markups(self, error: SegVolError) -> None:
-        only_negative = isinstance(error, PromptError) and self._markups.only_negative()
-        if not only_negative:
-            # A stray click is taken away, so that the next one is not refused because of it.
-            self._show_prompts()
-        self._say(str(error), problem=True)
-
-    def _show_prompts(self) -> None:
-        """Show the segment's prompts; none if they are unreadable, and none are taken over then."""
-        try:
-            prompts = self._bench.prompts()
-            self._markups.show(prompts)
-        except SceneError as error:
-            self._shown = False
-            self._markups.show(None)
-            self._say(str(error), problem=True)
-        else:
-            self._shown, self._shown_prompts = True, prompts
-            self._complaint = ""
-
-    def _look_at_job(self) -> None:
-        if self._job is None:
-            return
-        state = self._job.poll()
-        if state.lines:
-            self._tell(PrintedLines(tuple(state.lines)))
-        if isinstance(state, JobRunning):
-            return
-        self._job = None
-        if isinstance(state, JobDone):
-            self._say(state.message)
-            if self._then_start:
-                self._requests.engine.start()
-        elif isinstance(state, JobFailed):
-            self._say(state.message, problem=True)
-        elif isinstance(state, JobCancelled):
-            self._say("Cancelled. Nothing was changed.")
-
-    def _heard(self, update: EngineUpdate) -> None:
-        if not self._requests.is_current(update):
-            return
-        if update.stage is EngineStage.FAILED:
-            self._failed(update.segment_id, str(update.error or update.message))
-            return
-        if update.mask is not None:
-            self._write(update)
-        if update.message:
-            self._say(update.message)
-
-    def _write(self, update: EngineUpdate) -> None:
-        if update.mask is None or not self._bench.segment_exists(update.segment_id):
-            return
-        if update.stage is EngineStage.COARSE and not self.options.show_coarse:
-            return
-        try:
-            self._bench.write_result(update.segment_id, update.mask, update.stage, self.options)
-        except SegVolError as error:
-            self._failed(update.segment_id, str(error))
-            return
-        self._tell(ResultWritten(update.segment_id, update.stage))
-
-    def _failed(self, segment_id: str, message: str) -> None:
-        self._forget(segment_id)
-        self._say(message, problem=True)
-
-    def _say(self, message: str, *, problem: bool = False) -> None:
-        if problem and message == self._complaint:
-            return
-        self._complaint = message if problem else ""
-        self._tell(Said(message, problem))
-
-    def _tell(self, event: Event) -> None:
-        if self._listener is not None:
-            self._listener(event)
+        placed = self._display.take_over(self._watch.volume)
+        if placed is not None:
+            self._prompts_changed(placed.segment_id, placed.prompts)
 
     def _changed(self) -> None:
         """Tell of a new picture, if it is a new one."""
         picture = self._picture()
         if picture != self._state:
             self._state = picture
-            self._tell(StateChanged(picture))
+            self._announcements.tell(StateChanged(picture))
 
     def _picture(self) -> ControllerState:
-        circumstances = Circumstances(self._job is not None, self._closed, self._complaint)
+        circumstances = Circumstances(
+            self._installation.under_way, self._closed, self._announcements.complaint
+        )
         return picture_of(self._bench, self._requests, self._watch, circumstances)

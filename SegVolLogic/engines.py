@@ -16,6 +16,7 @@ def local_engine(
     weights: str = "starter",
     device: str = "auto",
     *,
+    memory_mb: int | None = None,
     python: Path | None = None,
     packages: Path | None = None,
     environment: Mapping[str, str] | None = None,
@@ -26,6 +27,8 @@ def local_engine(
     ----------
     weights, device
         As in ``segvol serve``.
+    memory_mb
+        For all volumes and what is computed from them; half of this computer's if None.
     python
         The Python to run it in; Slicer's by default, or this one outside Slicer.
     packages
@@ -40,6 +43,7 @@ def local_engine(
                 packages or installed_packages(),
                 weights=weights,
                 device=device,
+                memory_mb=memory_mb,
                 environment=environment,
             )
         )

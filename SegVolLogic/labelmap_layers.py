@@ -64,19 +64,27 @@ class SegmentVoxels:
             else found.within(start_kji, stop_kji)
         )
 
-    def labels_within(self, start_kji: Index, mask: Mask) -> set[int]:
-        """Values, other than 0, that the label map has where a mask is true."""
+    def covers_others(self, start_kji: Index, mask: Mask) -> bool:
+        """Whether a mask is true where the label map has the value of another segment."""
+        _, values, under = self.beneath(start_kji, mask)
+        return any(
+            ((plane != 0) & (plane != self.label) & wanted).any()
+            for plane, wanted in zip(values, under, strict=True)
+        )
+
+    def beneath(self, start_kji: Index, mask: Mask) -> tuple[Index, NDArray[Any], Mask]:
+        """Where what is stored meets a mask that begins at `start_kji`.
+
+        Returns
+        -------
+        start_kji, values, mask
+            The extent that both have in common, without a plane if there is none.
+        """
         k, j, i = (a + n for a, n in zip(start_kji, mask.shape, strict=True))
         low, high = self.intersection(start_kji, (k, j, i))
         if not _spans(low, high):
-            return set()
-        values = self.view(low, high)
-        hit = values != 0
-        hit &= mask[_slices(low, high, start_kji)]
-        box = bounding_slices(hit)
-        if box is None:
-            return set()
-        return set(np.flatnonzero(np.bincount(values[box][hit[box]])).tolist())
+            return start_kji, self.voxels[:0], mask[:0]
+        return low, self.view(low, high), mask[_slices(low, high, start_kji)]
 
     def view(self, start_kji: Index, stop_kji: Index) -> NDArray[Any]:
         """Stored values of an extent, which must lie inside what is stored."""
@@ -105,11 +113,11 @@ class SegmentVoxels:
 
     def mask(self) -> ExtentMask:
         """The whole segment, cropped to its voxels."""
-        kept = [k for k, plane in enumerate(self.voxels) if (plane == self.label).any()]
-        if not kept:
-            return ExtentMask.of(np.zeros((0, 0, 0), np.bool_))
-        k, j, i = self.start_kji
-        return ExtentMask.of(self.voxels[kept[0] : kept[-1] + 1] == self.label, (k + kept[0], j, i))
+        box = bounding_slices(plane == self.label for plane in self.voxels)
+        if box is None:
+            return ExtentMask((0, 0, 0), np.zeros((0, 0, 0), np.bool_))
+        k, j, i = (first + part.start for first, part in zip(self.start_kji, box, strict=True))
+        return ExtentMask((k, j, i), self.voxels[box] == self.label)
 
 
 def segment_voxels(node: Any, segment_id: str) -> SegmentVoxels:
@@ -157,21 +165,6 @@ def segment_ids(node: Any) -> list[str]:
     return list(node.GetSegmentation().GetSegmentIDs())
 
 
-def segments_under(node: Any, start_kji: Index, mask: Mask) -> list[str]:
-    """IDs of the segments that have voxels where a mask, which begins at `start_kji`, is true."""
-    found = []
-    labels: dict[str, set[int]] = {}
-    for segment_id in segment_ids(node):
-        stored = segment_voxels(node, segment_id)
-        # The image itself, not Python's wrapper of it, which another image may be given later.
-        key = "" if stored.image is None else stored.image.GetAddressAsString("")
-        if key not in labels:
-            labels[key] = stored.labels_within(start_kji, mask)
-        if stored.label in labels[key]:
-            found.append(segment_id)
-    return found
-
-
 def apply_change(node: Any, change: VoxelChange) -> None:
     """Give a segment the voxels that a change adds, and take those that it removes.
 
@@ -188,7 +181,7 @@ def apply_change(node: Any, change: VoxelChange) -> None:
     added = change.added if change.adds else None
     removed = change.removed if change.removes else None
     if added is not None:
-        if stored.labels_within(start, added) - {stored.label}:
+        if stored.covers_others(start, added):
             stored = _separated(node, change.segment_id, stored)
         if not (stored.holds(start, stop) and stored.label_fits):
             stored = _enlarged(node, stored, change.segment_id, start, stop)

@@ -46,14 +46,14 @@ def picture_of(
         message=message or watch.refusal or MESSAGES[phase],
         progress=requests.progress,
         volume_node=watch.node,
-        segmentation_node=bench.segmentation_node,
-        segment_id=bench.segment_id,
+        segmentation_node=bench.chosen.segmentation_node,
+        segment_id=bench.chosen.segment_id,
         running=requests.running,
         engine=engine.state,
         has_prompts=prompts is not None,
         can_run=prompts is not None and watch.volume is not None,
         can_cancel=bool(requests.running) or circumstances.installing,
-        can_clear=bench.segment_exists(bench.segment_id),
+        can_clear=bench.chosen.segment_exists(bench.chosen.segment_id),
         can_start_engine=engine.state in (EngineState.OFF, EngineState.FAILED),
         undo_label=bench.history.undo_label,
         redo_label=bench.history.redo_label,
@@ -80,6 +80,6 @@ def _phase(requests: Requests, watch: VolumeWatch, circumstances: Circumstances)
 
 def _prompts(bench: Workbench) -> Prompts | None:
     try:
-        return bench.prompts()
+        return bench.chosen.prompts()
     except SceneError:
         return None

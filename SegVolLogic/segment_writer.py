@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from segvol_core.volume import Volume
-from SegVolLogic.labelmap_layers import apply_change, segment_voxels, segments_under
+from SegVolLogic.covered_segments import others_under
+from SegVolLogic.labelmap_layers import apply_change, segment_voxels
 from SegVolLogic.segment_grid import SegmentGrid
 from SegVolLogic.voxel_change import ExtentMask, Index, Mask, VoxelChange
 
@@ -91,16 +92,15 @@ def write_segment(
     before, after = old.within(start, stop), new.within(start, stop)
     if area != EVERYWHERE:
         after = after & (before | _editable(node, grid, area, volume, (start, stop)))
-    if overlap is Overlap.AVOID:
-        for other in _others_under(node, segment_id, start, after):
-            after = after & ~segment_voxels(node, other).within(start, stop)
     changes = []
-    if overlap is Overlap.OVERWRITE:
-        changes = [
-            change
-            for other in _others_under(node, segment_id, start, after)
-            if (change := _removal(node, other, start, after)) is not None
-        ]
+    if overlap is not Overlap.ALLOW:
+        covered = others_under(node, segment_id, start, after)
+        if overlap is Overlap.OVERWRITE:
+            changes = [removal for layer in covered for removal in layer.removals()]
+        elif covered:
+            after = after.copy()
+            for layer in covered:
+                layer.leave_out_of(after, start)
     own = VoxelChange.between(segment_id, start, before, after)
     if own is not None:
         changes.append(own)
@@ -152,18 +152,6 @@ def segment_mask(node: Any, segment_id: str, grid: SegmentGrid) -> ExtentMask:
     """
     k, j, i = (-step for step in grid.offset_kji)
     return segment_voxels(node, segment_id).mask().moved((k, j, i))
-
-
-def _others_under(node: Any, segment_id: str, start: Index, mask: Mask) -> list[str]:
-    return [other for other in segments_under(node, start, mask) if other != segment_id]
-
-
-def _removal(node: Any, other: str, start: Index, mask: Mask) -> VoxelChange | None:
-    """What another segment loses to a mask that begins at `start`."""
-    held = segment_voxels(node, other).mask()
-    before = held.voxels
-    after = before & ~ExtentMask(start, mask).within(held.start_kji, held.stop_kji)
-    return VoxelChange.between(other, held.start_kji, before, after)
 
 
 def _editable(

@@ -82,6 +82,8 @@ class LocalServer:
         Folder of the private packages, or None where that Python has what is needed itself.
     weights, device
         As in ``segvol serve``.
+    memory_mb
+        For all volumes and what is computed from them; half of this computer's if None.
     environment
         Of the process; in Slicer, ``slicer.util.startupEnvironment()``. Of this process if None.
     logs
@@ -98,13 +100,15 @@ class LocalServer:
         *,
         weights: str = "starter",
         device: str = "auto",
+        memory_mb: int | None = None,
         environment: Mapping[str, str] | None = None,
         logs: Path | None = None,
         startup_seconds: float = 300.0,
     ) -> None:
         self._python = python
         self._packages = packages
-        self._options = ("--weights", weights, "--device", device)
+        memory = () if memory_mb is None else ("--memory-mb", str(memory_mb))
+        self._options = ("--weights", weights, "--device", device, *memory)
         self._environment = dict(os.environ if environment is None else environment)
         self._logs = logs
         self._startup_seconds = startup_seconds

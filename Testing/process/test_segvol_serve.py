@@ -9,34 +9,20 @@ from pathlib import Path
 
 import pytest
 import requests
-import torch
+from small_network import small_network
 from stand_ins import is_running, kill_once_written, state_after_start, wait_until
 
 from segvol_core import __version__
 from segvol_core.local_server import Failed, Ready, Stopped
-from segvol_core.model.config import SegVolConfig, TextConfig
-from segvol_core.model.segvol import SegVol
 from segvol_core.weights import save_model
 
-SMALL = SegVolConfig(
-    window=(8, 32, 32),
-    patch=(4, 8, 8),
-    width=48,
-    depth=1,
-    heads=4,
-    mlp_width=96,
-    decoder_heads=4,
-    decoder_mlp_width=64,
-    text=TextConfig(width=32, depth=1, heads=2, mlp_width=64, positions=77, vocabulary=49408),
-)
 START_SECONDS = 240.0
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_model(SegVol(SMALL), path)
+    save_model(small_network(), path)
     return str(path)
 
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from small_config import SMALL_READING as SMALL
 
-from segvol_core.model.config import SegVolConfig, TextConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.volume import Volume
 
-SMALL = SegVolConfig(
-    window=(8, 32, 32),
-    patch=(4, 8, 8),
-    width=48,
-    depth=1,
-    heads=4,
-    mlp_width=96,
-    decoder_heads=4,
-    decoder_mlp_width=64,
-    text=TextConfig(width=32, depth=1, heads=2, mlp_width=64, positions=77, vocabulary=49408),
-)
+__all__ = ["SMALL", "point", "prompts_of_every_kind", "small_network", "small_volume"]
 
 SHAPE = (14, 36, 40)
 

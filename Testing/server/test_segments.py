@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from running_server import (
     CLIENT,
     RunningServer,
@@ -279,6 +280,32 @@ def test_a_fault_while_computing_is_a_sentence_and_the_server_lives_on(
     assert "Smith" not in str(updates[-1].error)
     assert "Smith" not in caplog.text
     assert np.array_equal(one_mask(session, prompts), here.mask(prompts))
+
+
+@pytest.mark.parametrize("when", ["preparing the volume", "encoding", "decoding"])
+def test_a_server_without_memory_says_so_and_lives_on(
+    server: RunningServer, network, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    volume = small_volume(77)
+    prompts = prompts_of_every_kind(volume)["text"]
+    expected = Session(network, volume).mask(prompts)
+
+    def too_large(*_, **__):
+        torch.empty(2**55)
+
+    session = server.session(volume)
+    with monkeypatch.context() as patch:
+        if when == "preparing the volume":
+            patch.setattr("segvol_core.session.prepare", too_large)
+        elif when == "encoding":
+            patch.setattr(network.image_encoder, "forward", too_large)
+        else:
+            patch.setattr(network, "decode", too_large)
+        updates = list(session.segment({"a": prompts}))
+    assert updates[-1].stage is RemoteStage.FAILED
+    assert str(updates[-1].error) == "The server's memory does not suffice for this volume."
+    session.close()
+    assert np.array_equal(one_mask(server.session(volume), prompts), expected)
 
 
 def test_masks_are_not_kept_once_they_have_been_fetched(

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from segvol_core import __version__
+from segvol_core.cli.batch import batch
 from segvol_core.cli.benchmark import benchmark
 from segvol_core.cli.command_group import CommandGroup
 from segvol_core.cli.download import download
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 
 app.command()(segment)
+app.command()(batch)
 app.command()(organs)
 app.command()(info)
 app.command()(download)

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from segvol_core.errors import SegVolError, SegVolWarning
+from segvol_core.memory_errors import is_out_of_memory
 
 # typer used click itself before it took a copy of it along; the error of a wrong command line has
 # no public name that both share, but this subclass of it has.
@@ -61,10 +62,10 @@ class CommandGroup(TyperGroup):
                 return _failed(ctx, ExitCode.BAD_INPUT, f"Error: {error}")
             except KeyboardInterrupt:
                 return _failed(ctx, ExitCode.CANCELLED, "Cancelled.")
-            except MemoryError:
-                message = "Error: the memory of this computer does not suffice."
-                return _failed(ctx, ExitCode.FAULT, message)
             except Exception as error:  # noqa: BLE001  # Last place that can put it in words.
+                if is_out_of_memory(error):
+                    message = "Error: the memory of this computer does not suffice."
+                    return _failed(ctx, ExitCode.FAULT, message)
                 message = f"Error: a fault of the program ({type(error).__name__}: {error})."
                 advice = "" if _is_verbose(ctx) else " --verbose shows where."
                 return _failed(ctx, ExitCode.FAULT, message + advice)

@@ -98,6 +98,17 @@ SeriesOption = Annotated[
     ),
 ]
 
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Ray cluster to join. Default: one is started on this computer, and ends with the "
+        "command.",
+        rich_help_panel="Several GPUs or computers",
+    ),
+]
+
 CtArgument = Annotated[
     Path,
     typer.Argument(

@@ -12,13 +12,16 @@ from segvol_core.cli.options import (
     DeviceOption,
     Precision,
     PrecisionOption,
+    RayAddressOption,
     VerboseOption,
     Windows,
     WindowsOption,
 )
+from segvol_core.errors import SegVolError
 
 _ACCESS = "Who can reach it"
 _LIMITS = "Limits"
+_SEVERAL = "Several GPUs or computers"
 _STARTING = "For programs that start it"
 
 
@@ -93,6 +96,20 @@ def serve(
             min=0.1, help="Volumes that nobody uses are dropped then.", rich_help_panel=_LIMITS
         ),
     ] = 60.0,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Compute in several processes with Ray Serve; each user's volumes stay with one "
+            "of them.",
+            rich_help_panel=_SEVERAL,
+        ),
+    ] = False,
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes. Default: one for each GPU.", rich_help_panel=_SEVERAL),
+    ] = None,
+    ray_address: RayAddressOption = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
@@ -151,18 +168,14 @@ def serve(
 
     with reported_start(ready_file) as tell_ready:
         start_log(log_file)
+        if not ray and (replicas is not None or ray_address is not None):
+            raise SegVolError("--replicas and --ray-address are for --ray.")
         address = Address(host, port, tls_cert, tls_key)
         check_address(address, own_token=token_file is None, insecure=insecure)
         token = new_token() if token_file is None else read_token(token_file)
 
-        from segvol_core.server.application import create_app  # noqa: PLC0415
         from segvol_core.server.computer_memory import default_memory_bytes  # noqa: PLC0415
-        from segvol_core.server.engine import Engine  # noqa: PLC0415
-        from segvol_core.server.serving import load_models  # noqa: PLC0415
-        from segvol_core.server.serving import serve as run  # noqa: PLC0415
         from segvol_core.server.settings import Settings  # noqa: PLC0415
-
-        models, found_device = load_models(weights or ["starter"], device)
 
         def on_ready(url: str) -> None:
             tell_ready(url)
@@ -179,4 +192,27 @@ def serve(
             max_volume_bytes=max_volume_mb * 2**20,
             keep_volume_seconds=keep_minutes * 60,
         )
+        networks = tuple(weights or ["starter"])
+        if ray:
+            from segvol_core.distributed.serving import serve_on_ray  # noqa: PLC0415
+
+            serve_on_ray(
+                address,
+                on_ready,
+                token=token,
+                settings=settings,
+                weights=networks,
+                device=device,
+                replicas=replicas,
+                ray_address=ray_address,
+                log_file=log_file,
+            )
+            return
+
+        from segvol_core.server.application import create_app  # noqa: PLC0415
+        from segvol_core.server.engine import Engine  # noqa: PLC0415
+        from segvol_core.server.serving import load_models  # noqa: PLC0415
+        from segvol_core.server.serving import serve as run  # noqa: PLC0415
+
+        models, found_device = load_models(networks, device)
         run(create_app(Engine(models, settings, found_device), token), address, on_ready)

@@ -9,12 +9,13 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from segvol_core.devices import choose_device
 from segvol_core.errors import SegVolError
+from segvol_core.memory_errors import is_out_of_memory
 from segvol_core.model.segvol import SegVol
 from segvol_core.server.address import Address
 from segvol_core.server.engine import Engine
@@ -48,7 +49,13 @@ def load_models(weights: Sequence[str], device: str) -> tuple[dict[str, SegVol],
             raise SegVolError(f"Two of the weights are called {name}.")
         try:
             models[name] = load_model(each, target)
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if target.type == "cpu":
+                raise SegVolError(
+                    "The computer's memory does not suffice for the network."
+                ) from error
             raise SegVolError(
                 f"The memory of {target} does not suffice for the network: use --device cpu."
             ) from error
@@ -78,7 +85,7 @@ class HttpServer(uvicorn.Server):
         If the address cannot be used, or certificate and key do not fit.
     """
 
-    def __init__(self, app: FastAPI, address: Address, on_ready: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, address: Address, on_ready: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -10,10 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
-
 from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.inference import Stage
+from segvol_core.memory_errors import is_out_of_memory
 from segvol_core.model.segvol import SegVol
 from segvol_core.server.failures import kind_of
 from segvol_core.server.fair_queue import FairQueue
@@ -27,6 +26,8 @@ from segvol_core.wire import pack_mask
 _log = logging.getLogger(__name__)
 
 Task = Callable[[], None]
+
+_NO_MEMORY = "The server's memory does not suffice for this volume."
 
 _PROGRESS_SECONDS = 0.1
 """Progress is told no more often: every telling wakes the client and takes time of the window's."""
@@ -135,11 +136,11 @@ class Worker(threading.Thread):
             except SegVolError as error:
                 self._fail(group, kind_of(error) or "other", str(error))
                 return False
-            except (MemoryError, torch.OutOfMemoryError):
-                self._fail(group, "memory", "The server's memory does not suffice for this volume.")
-                return False
             except Exception as error:  # noqa: BLE001  # The worker must outlive any fault.
-                self._fail(group, "fault", _log_fault(error))
+                if is_out_of_memory(error):
+                    self._fail(group, "memory", _NO_MEMORY)
+                else:
+                    self._fail(group, "fault", _log_fault(error))
                 return False
         with self._lock:
             self._publish(group, update, packed, noted)
@@ -227,10 +228,9 @@ class Worker(threading.Thread):
             self._session(volume)
         except SegVolError:
             _log.info("a volume was refused")
-        except (MemoryError, torch.OutOfMemoryError):
-            volume.error = SegVolError("The server's memory does not suffice for this volume.")
         except Exception as error:  # noqa: BLE001  # The worker must outlive any fault.
-            volume.error = SegVolError(_log_fault(error))
+            sentence = _NO_MEMORY if is_out_of_memory(error) else _log_fault(error)
+            volume.error = SegVolError(sentence)
 
     def _encode_ahead(self, volume: StoredVolume) -> None:
         """Encode the next window of a volume."""

@@ -1,0 +1,110 @@
+"""The segment's prompts shown as markups, and what the user does to the markups taken over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from segvol_core.errors import PromptError, SegVolError
+from segvol_core.prompts import Prompts, place
+from segvol_core.volume import Volume
+from SegVolLogic.announcements import Announcements
+from SegVolLogic.errors import SceneError
+from SegVolLogic.prompt_changes import same_prompts, what_changed
+from SegVolLogic.prompt_markups import PromptMarkups
+from SegVolLogic.prompt_nodes import PromptNodes
+from SegVolLogic.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class PlacedPrompts:
+    """Prompts that the user has placed, now stored in the segment; None if none are left."""
+
+    segment_id: str
+    prompts: Prompts | None
+
+
+class PromptDisplay:
+    """Keeps markups and the prompts of the segment being worked on the same.
+
+    Parameters
+    ----------
+    scene
+        Where the markups are, from when they are first needed.
+    bench
+        Whose segment's prompts are shown.
+    announcements
+        Told of prompts that cannot be shown or used.
+    """
+
+    def __init__(self, scene: Any, bench: Workbench, announcements: Announcements) -> None:
+        self._bench = bench
+        self._announcements = announcements
+        self._markups = PromptMarkups(scene)
+        self._readable = True
+        self._shown: Prompts | None = None
+
+    def nodes(self) -> PromptNodes:
+        """The markups, in the scene."""
+        return self._markups.nodes()
+
+    def show(self) -> None:
+        """Show the segment's prompts; none if they are unreadable, and none are taken over then."""
+        try:
+            prompts = self._bench.chosen.prompts()
+            self._markups.show(prompts)
+        except SceneError as error:
+            self._readable = False
+            self._markups.show(None)
+            self._announcements.complain(str(error))
+        else:
+            self._readable, self._shown = True, prompts
+            self._announcements.complaint = ""
+
+    def take_over(self, volume: Volume | None) -> PlacedPrompts | None:
+        """Store what was placed, moved or removed since the last look; None if nothing was.
+
+        What cannot be used, such as a point outside the volume, is taken away and said.
+        """
+        if volume is None or self._markups.dragging:
+            return None
+        if not self._in_step():
+            self.show()
+        if not self._readable:
+            return None
+        try:
+            before = self._bench.chosen.prompts()
+            after = self._markups.read(before)
+            if same_prompts(before, after):
+                return None
+            self._bench.chosen.check_fit()
+            if after is not None:
+                place(after, volume.canonical())
+            segment_id = self._bench.set_prompts(after, what_changed(before, after))
+        except SegVolError as error:
+            self._refuse(error)
+            return None
+        self._shown = after
+        return PlacedPrompts(segment_id, after)
+
+    def close(self) -> None:
+        """Take the markups out of the scene."""
+        self._markups.close()
+
+    def _in_step(self) -> bool:
+        """Whether the segment's prompts are those that were shown last.
+
+        They are not when a transform has moved the segmentation: its prompts went along then, and
+        nobody has moved a point.
+        """
+        try:
+            return self._readable and same_prompts(self._bench.chosen.prompts(), self._shown)
+        except SceneError:
+            return False
+
+    def _refuse(self, error: SegVolError) -> None:
+        only_negative = isinstance(error, PromptError) and self._markups.only_negative()
+        if not only_negative:
+            # A stray click is taken away, so that the next one is not refused because of it.
+            self.show()
+        self._announcements.complain(str(error))

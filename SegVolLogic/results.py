@@ -1,0 +1,71 @@
+"""Segments being computed: their masks go into the scene as they come."""
+
+from __future__ import annotations
+
+from segvol_core.errors import SegVolError
+from SegVolLogic.announcements import Announcements
+from SegVolLogic.engine import EngineStage, EngineUpdate
+from SegVolLogic.events import ResultWritten
+from SegVolLogic.requests import Requests
+from SegVolLogic.states import Options
+from SegVolLogic.voxel_change import ExtentMask
+from SegVolLogic.workbench import Workbench
+
+
+class Results:
+    """Takes what the engine answers into the scene, and what is not wanted any more out again.
+
+    Parameters
+    ----------
+    requests
+        What is waited for.
+    bench
+        Where masks go.
+    announcements
+        Told of masks that were written, and of failures.
+    """
+
+    def __init__(self, requests: Requests, bench: Workbench, announcements: Announcements) -> None:
+        self._requests = requests
+        self._bench = bench
+        self._announcements = announcements
+
+    def take(self, update: EngineUpdate, options: Options) -> None:
+        """Take one update into the scene, unless it answers what nobody waits for any more."""
+        if not self._requests.is_current(update):
+            return
+        if update.stage is EngineStage.FAILED:
+            self._failed(update.segment_id, str(update.error or update.message))
+            return
+        if update.mask is not None:
+            self._write(update.segment_id, update.mask, update.stage, options)
+        if update.message:
+            self._announcements.say(update.message)
+
+    def forget(self, segment_id: str) -> None:
+        """Wait for a segment no longer, and take its coarse mask back."""
+        self._requests.forget(segment_id)
+        self._bench.drop_preview(segment_id)
+
+    def forget_all(self) -> None:
+        """Wait for nothing any more."""
+        for segment_id in self._requests.running:
+            self.forget(segment_id)
+
+    def _write(
+        self, segment_id: str, mask: ExtentMask, stage: EngineStage, options: Options
+    ) -> None:
+        if not self._bench.chosen.segment_exists(segment_id):
+            return
+        if stage is EngineStage.COARSE and not options.show_coarse:
+            return
+        try:
+            self._bench.write_result(segment_id, mask, stage, options)
+        except SegVolError as error:
+            self._failed(segment_id, str(error))
+            return
+        self._announcements.tell(ResultWritten(segment_id, stage))
+
+    def _failed(self, segment_id: str, message: str) -> None:
+        self.forget(segment_id)
+        self._announcements.complain(message)

@@ -1,0 +1,1 @@
+"""What the extension brings besides its panel: its help, its sample CT, its self-test."""

@@ -1,0 +1,123 @@
+"""Volume, segmentation, and the table of segments, in which the selected one gets the prompts."""
+
+from typing import Any
+
+import slicer.util
+
+from SegVolLogic.controller import SegVolController
+from SegVolLogic.states import ControllerState
+from SegVolPanel.attempt import Attempt
+
+_SINGLE_SELECTION = 1
+"""QAbstractItemView.SingleSelection: Slicer's table takes it as a number."""
+
+
+class DataSection:
+    """What is segmented, and into what."""
+
+    def __init__(self, ui: Any, controller: SegVolController, attempt: Attempt) -> None:
+        self._ui = ui
+        self._controller = controller
+        self._attempt = attempt
+        self._showing = False
+        ui.segmentsTable.setSelectionMode(_SINGLE_SELECTION)
+        ui.segmentsTable.opacityColumnVisible = False
+        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentsTable):
+            widget.setMRMLScene(slicer.mrmlScene)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_chosen)
+        ui.segmentationSelector.connect(
+            "currentNodeChanged(vtkMRMLNode*)", self._segmentation_chosen
+        )
+        ui.segmentsTable.connect(
+            "selectionChanged(QItemSelection,QItemSelection)", self._segment_selected
+        )
+        ui.nextButton.connect("clicked()", self.next_segment)
+        ui.clearButton.connect("clicked()", self.clear)
+        ui.removeButton.connect("clicked()", self._remove)
+
+    def choose_what_is_selected(self) -> None:
+        """Take over the volume that is shown, or what the selector chose by itself."""
+        if self._controller.state.volume_node is None:
+            shown = _shown_volume()
+            self._volume_chosen(self._ui.volumeSelector.currentNode() if shown is None else shown)
+
+    def show(self, state: ControllerState) -> None:
+        """Show what is chosen, and what can be done with it."""
+        self._showing = True
+        ui = self._ui
+        if ui.volumeSelector.currentNode() is not state.volume_node:
+            ui.volumeSelector.setCurrentNode(state.volume_node)
+        if ui.segmentationSelector.currentNode() is not state.segmentation_node:
+            ui.segmentationSelector.setCurrentNode(state.segmentation_node)
+        if ui.segmentsTable.segmentationNode() is not state.segmentation_node:
+            ui.segmentsTable.setSegmentationNode(state.segmentation_node)
+        wanted = [] if state.segment_id is None else [state.segment_id]
+        if list(ui.segmentsTable.selectedSegmentIDs()) != wanted:
+            ui.segmentsTable.setSelectedSegmentIDs(wanted)
+        ui.nextButton.setEnabled(state.segment_id is not None)
+        ui.clearButton.setEnabled(state.can_clear)
+        ui.removeButton.setEnabled(state.can_clear)
+        self._showing = False
+
+    def next_segment(self) -> None:
+        """Let prompts go to a new segment."""
+        self._attempt(self._controller.next_segment)
+
+    def clear(self) -> None:
+        """Empty the selected segment."""
+        self._attempt(self._controller.clear)
+
+    def close(self) -> None:
+        """Let go of the scene."""
+        self._showing = True
+        for widget in (
+            self._ui.volumeSelector,
+            self._ui.segmentationSelector,
+            self._ui.segmentsTable,
+        ):
+            widget.setMRMLScene(None)
+
+    def _remove(self) -> None:
+        segment_id = self._controller.state.segment_id
+        if segment_id is not None:
+            self._attempt(self._controller.remove_segment, segment_id)
+
+    def _volume_chosen(self, node: Any) -> None:
+        if not self._showing and self._attempt(self._controller.choose_volume, node):
+            _display(node)
+
+    def _segmentation_chosen(self, node: Any) -> None:
+        if not self._showing and not self._attempt(self._controller.choose_segmentation, node):
+            self.show(self._controller.state)
+
+    def _segment_selected(self, *_selection: Any) -> None:
+        if self._showing:
+            return
+        ids = list(self._ui.segmentsTable.selectedSegmentIDs())
+        current = self._controller.state.segment_id
+        if ids and ids[0] != current:
+            self._attempt(self._controller.choose_segment, ids[0])
+
+
+def _display(volume: Any) -> None:
+    """Show a volume in the slice views, unless one of them shows it already."""
+    scene = slicer.mrmlScene
+    views = [
+        scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
+    ]
+    # While a volume is being loaded it has no voxels, and Slicer shows it itself when it has.
+    if volume is None or volume.GetImageData() is None:
+        return
+    if volume.GetID() not in {view.GetBackgroundVolumeID() for view in views}:
+        logic = slicer.app.applicationLogic()
+        logic.GetSelectionNode().SetActiveVolumeID(volume.GetID())
+        logic.PropagateVolumeSelection()
+
+
+def _shown_volume() -> Any:
+    """The volume that Slicer shows; None if it is none that can be chosen."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    node = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
+    is_volume = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
+    return node if is_volume else None

@@ -1,0 +1,128 @@
+"""How results are made, and what can be done with them."""
+
+from dataclasses import replace
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from SegVolLogic.controller import SegVolController
+from SegVolLogic.measurements import add_table
+from SegVolLogic.segment_writer import Overlap
+from SegVolLogic.states import ControllerState, Options
+from SegVolLogic.surfaces import hide_surfaces, show_surfaces, surfaces_shown
+from SegVolPanel.attempt import Attempt
+from SegVolPanel.settings import Settings
+from SegVolPanel.status_line import StatusLine
+
+_OVERLAPS = (Overlap.ALLOW, Overlap.AVOID, Overlap.OVERWRITE)
+
+
+def stored_options(settings: Settings) -> Options:
+    """Options as they were left."""
+    named = {overlap.value: overlap for overlap in _OVERLAPS}
+    return Options(
+        auto_run=settings.flag("autoRun", True),
+        overlap=named.get(settings.text("overlap"), Overlap.ALLOW),
+        keep_largest=settings.flag("keepLargest", False),
+    )
+
+
+class ResultSection:
+    """Overlap, islands, surfaces, and the table of volumes."""
+
+    def __init__(
+        self,
+        ui: Any,
+        controller: SegVolController,
+        status: StatusLine,
+        attempt: Attempt,
+        settings: Settings,
+    ) -> None:
+        self._ui = ui
+        self._controller = controller
+        self._status = status
+        self._attempt = attempt
+        self._settings = settings
+        for text in (
+            _("Leave other segments as they are"),
+            _("Leave out what is in other segments"),
+            _("Take it from the other segments"),
+        ):
+            ui.overlapBox.addItem(text)
+        options = controller.options
+        ui.autoRunBox.setChecked(options.auto_run)
+        ui.overlapBox.setCurrentIndex(_OVERLAPS.index(options.overlap))
+        ui.keepLargestBox.setChecked(options.keep_largest)
+        ui.smoothingSlider.setValue(settings.number("smoothing", 5))
+        ui.resultSection.collapsed = settings.flag("resultCollapsed", False)
+        ui.autoRunBox.connect("toggled(bool)", self._options_changed)
+        ui.overlapBox.connect("currentIndexChanged(int)", self._options_changed)
+        ui.keepLargestBox.connect("toggled(bool)", self._options_changed)
+        ui.smoothingSlider.connect("sliderReleased()", self._smoothing_changed)
+        ui.smoothingSlider.connect("valueChanged(int)", self._smoothing_moved)
+        ui.show3DButton.connect("clicked()", self._toggle_surfaces)
+        ui.tableButton.connect("clicked()", self._add_table)
+        ui.resultSection.connect(
+            "contentsCollapsed(bool)", lambda on: settings.store("resultCollapsed", on)
+        )
+
+    def show(self, state: ControllerState) -> None:
+        """Show whether there are surfaces, and what can be done."""
+        node = state.segmentation_node
+        has_segments = node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
+        shown = has_segments and surfaces_shown(node)
+        if self._ui.show3DButton.checked != shown:
+            self._ui.show3DButton.setChecked(shown)
+        self._ui.show3DButton.setEnabled(has_segments)
+        self._ui.tableButton.setEnabled(has_segments and state.volume_node is not None)
+
+    @property
+    def _smoothing(self) -> float:
+        return float(self._ui.smoothingSlider.value) / 10
+
+    def _options_changed(self, *_value: Any) -> None:
+        ui = self._ui
+        options = replace(
+            self._controller.options,
+            auto_run=bool(ui.autoRunBox.checked),
+            overlap=_OVERLAPS[ui.overlapBox.currentIndex],
+            keep_largest=bool(ui.keepLargestBox.checked),
+        )
+        self._controller.options = options
+        self._settings.store("autoRun", options.auto_run)
+        self._settings.store("overlap", options.overlap.value)
+        self._settings.store("keepLargest", options.keep_largest)
+
+    def _smoothing_moved(self, value: int) -> None:
+        self._settings.store("smoothing", value)
+        if not self._ui.smoothingSlider.isSliderDown():
+            self._smoothing_changed()
+
+    def _smoothing_changed(self) -> None:
+        node = self._controller.state.segmentation_node
+        if node is not None and surfaces_shown(node):
+            self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing))
+
+    def _toggle_surfaces(self) -> None:
+        node = self._controller.state.segmentation_node
+        if node is None:
+            return
+        if surfaces_shown(node):
+            self._attempt(hide_surfaces, node)
+        else:
+            self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing))
+        self.show(self._controller.state)
+
+    def _add_table(self) -> None:
+        state = self._controller.state
+        self._attempt(lambda: self._show_table(state))
+
+    def _show_table(self, state: ControllerState) -> None:
+        table = add_table(state.segmentation_node, state.volume_node)
+        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        selection.SetActiveTableID(table.GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()
+        self._status.notice(
+            _("“{name}” is in the scene: the Tables module shows it.").format(name=table.GetName())
+        )

@@ -1,0 +1,1 @@
+# Slicer's own settings would be here.

@@ -1,0 +1,403 @@
+"""A user's tasks in the panel, with the real inference process and the starter."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import slicer
+from desk import ORGAN_IJK
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from scenes import bend, world_of
+
+from SegVolLogic.segment_tags import stored_prompts
+from SegVolLogic.surfaces import surfaces_shown
+
+BODY_IJK = (20, 45, 20)
+
+
+@pytest.fixture
+def volume(desk):
+    return desk.add_volume()
+
+
+def prompts(desk):
+    return stored_prompts(desk.state.segmentation_node, desk.state.segment_id)
+
+
+def click_organ(desk, volume, ijk=ORGAN_IJK):
+    """A segment by one click."""
+    if not desk.ui.addButton.checked:
+        desk.click(desk.ui.addButton)
+    desk.place(volume, ijk)
+    desk.panel.poll()
+    desk.wait()
+    return desk.state.segment_id
+
+
+def interaction():
+    return slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+
+
+def in_place_mode():
+    return interaction().GetCurrentInteractionMode() == interaction().Place
+
+
+def test_clicks_go_on_until_they_are_switched_off(desk, volume):
+    desk.click(desk.ui.addButton)
+    assert desk.ui.addButton.checked
+    desk.place(volume, ORGAN_IJK)
+    desk.place(volume, (55, 45, 20))
+    desk.panel.poll()
+    desk.wait()
+    assert len(prompts(desk).points) == 2
+    assert desk.mask(volume)[20, 45, 60]
+    desk.click(desk.ui.excludeButton)
+    assert desk.ui.excludeButton.checked
+    assert not desk.ui.addButton.checked
+    desk.place(volume, BODY_IJK)
+    desk.panel.poll()
+    desk.wait()
+    assert [point.positive for point in prompts(desk).points] == [True, True, False]
+    desk.click(desk.ui.excludeButton)
+    assert not in_place_mode()
+    assert not desk.ui.excludeButton.checked
+
+
+def test_place_mode_left_in_slicers_tool_bar_is_seen(desk, volume):
+    desk.click(desk.ui.addButton)
+    interaction().SetCurrentInteractionMode(interaction().ViewTransform)
+    desk.panel.poll()
+    assert not desk.ui.addButton.checked
+
+
+def test_what_goes_on_is_seen_while_it_goes_on(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.addButton)
+    assert not desk.ui.cancelButton.enabled
+    desk.place(volume, ORGAN_IJK)
+    desk.panel.poll()
+    assert desk.state.running
+    assert "Computing Segment_1" in desk.said
+    assert desk.ui.cancelButton.enabled
+    assert desk.ui.progressBar.enabled
+    desk.wait()
+    desk.panel.poll()
+    assert not desk.ui.cancelButton.enabled
+    assert not desk.ui.progressBar.enabled
+
+
+def test_cancelling_leaves_the_prompts_and_run_goes_on_with_them(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.panel.poll()
+    desk.click(desk.ui.cancelButton)
+    assert not desk.state.running
+    assert len(prompts(desk).points) == 1
+    assert not desk.mask(volume).any()
+    desk.click(desk.ui.runButton)
+    desk.wait()
+    assert desk.mask(volume).any()
+
+
+def test_undo_and_redo_take_prompts_and_voxels(desk, volume):
+    assert not desk.ui.undoButton.enabled
+    click_organ(desk, volume)
+    mask = desk.mask(volume)
+    assert "add point" in desk.ui.undoButton.toolTip
+    desk.click(desk.ui.undoButton)
+    assert desk.names() == []
+    assert not desk.ui.undoButton.enabled
+    desk.click(desk.ui.redoButton)
+    np.testing.assert_array_equal(desk.mask(volume), mask)
+    assert not desk.ui.redoButton.enabled
+
+
+def test_next_clear_and_remove(desk, volume):
+    assert not desk.ui.nextButton.enabled
+    first = click_organ(desk, volume)
+    desk.click(desk.ui.nextButton)
+    second = click_organ(desk, volume, BODY_IJK)
+    assert second != first
+    assert desk.names() == ["Segment_1", "Segment_2"]
+    desk.click(desk.ui.clearButton)
+    assert not desk.mask(volume, second).any()
+    assert desk.mask(volume, first).any()
+    desk.click(desk.ui.removeButton)
+    assert desk.names() == ["Segment_1"]
+    assert not desk.ui.removeButton.enabled
+
+
+def test_a_segment_selected_in_the_table_gets_the_prompts(desk, volume):
+    first = click_organ(desk, volume)
+    desk.click(desk.ui.nextButton)
+    second = click_organ(desk, volume, BODY_IJK)
+    assert desk.ui.segmentsTable.selectedSegmentIDs() == [second]
+    desk.ui.segmentsTable.setSelectedSegmentIDs([first])
+    assert desk.state.segment_id == first
+    positive = desk.controller.prompt_nodes.positive
+    assert positive.GetNumberOfControlPoints() == 1
+    np.testing.assert_allclose(
+        positive.GetNthControlPointPositionWorld(0), world_of(volume, ORGAN_IJK), atol=1e-3
+    )
+    click_organ(desk, volume, (55, 45, 20))
+    assert len(prompts(desk).points) == 2
+    assert desk.state.segment_id == first
+
+
+def test_a_box_appears_in_the_view_and_runs_when_it_was_dragged(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.boxButton)
+    assert desk.ui.boxButton.checked
+    assert not desk.state.running
+    assert "Drag the box" in desk.said
+    box = desk.controller.prompt_nodes.box
+    low, high = np.min(prompts(desk).box.corners, 0), np.max(prompts(desk).box.corners, 0)
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    assert (low >= np.array(bounds[0::2]) - 1e-3).all()
+    assert (high <= np.array(bounds[1::2]) + 1e-3).all()
+    box.InvokeEvent(box.PointStartInteractionEvent)
+    box.SetCenterWorld(*world_of(volume, ORGAN_IJK))
+    box.SetSize(90, 90, 80)
+    desk.panel.poll()
+    assert not desk.state.running
+    box.InvokeEvent(box.PointEndInteractionEvent)
+    desk.panel.poll()
+    desk.wait()
+    assert desk.mask(volume)[20, 45, 60]
+    desk.click(desk.ui.boxButton)
+    assert not desk.ui.boxButton.checked
+    assert desk.state.has_prompts is False
+
+
+def test_the_box_is_as_wide_as_half_the_view(desk, volume):
+    view = slicer.vtkMRMLSliceNode()
+    view.SetLayoutName("Red")
+    view.SetName("Red")
+    desk.scene.AddNode(view)
+    view.SetMappedInLayout(1)
+    view.SetFieldOfView(120, 80, 1)
+    x, y, z = world_of(volume, ORGAN_IJK)
+    view.SetSliceToRASByNTP(0, 0, 1, -1, 0, 0, x, y, z, 0)
+    desk.click(desk.ui.boxButton)
+    corners = np.array(prompts(desk).box.corners)
+    np.testing.assert_allclose(np.ptp(corners, axis=0), (60, 40, 40), atol=1e-3)
+    np.testing.assert_allclose(corners.mean(axis=0), (x, y, z), atol=1e-3)
+
+
+def test_without_auto_run_prompts_wait_for_run(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.autoRunBox)
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.panel.poll()
+    assert not desk.state.running
+    desk.click(desk.ui.addButton)
+    desk.panel.poll()
+    assert "Click Run" in desk.said
+    desk.click(desk.ui.runButton)
+    desk.wait()
+    assert desk.mask(volume).any()
+
+
+def test_surfaces_and_their_smoothing(desk, volume):
+    assert not desk.ui.show3DButton.enabled
+    click_organ(desk, volume)
+    node = desk.state.segmentation_node
+    desk.click(desk.ui.show3DButton)
+    assert surfaces_shown(node)
+    assert desk.ui.show3DButton.checked
+    desk.ui.smoothingSlider.setValue(0)
+    assert node.GetSegmentation().GetConversionParameter("Smoothing factor") == "0.0"
+    assert surfaces_shown(node)
+    desk.click(desk.ui.show3DButton)
+    assert not surfaces_shown(node)
+
+
+def test_a_table_of_volumes(desk, volume):
+    click_organ(desk, volume)
+    desk.click(desk.ui.tableButton)
+    table = desk.scene.GetFirstNodeByClass("vtkMRMLTableNode")
+    assert table.GetCellText(0, 0) == "Segment_1"
+    assert table.GetName() in desk.said
+
+
+def test_overlap_and_islands_are_as_chosen_and_remembered(desk, volume, make_desk):
+    first = click_organ(desk, volume)
+    desk.choose(desk.ui.overlapBox, 1)
+    desk.click(desk.ui.keepLargestBox)
+    desk.click(desk.ui.nextButton)
+    second = click_organ(desk, volume)
+    assert not (desk.mask(volume, first) & desk.mask(volume, second)).any()
+    desk.choose(desk.ui.overlapBox, 2)
+    before = desk.mask(volume, first)
+    desk.click(desk.ui.undoButton)
+    desk.ui.segmentsTable.setSelectedSegmentIDs([first])
+    desk.click(desk.ui.nextButton)
+    click_organ(desk, volume)
+    assert desk.mask(volume, first).sum() < before.sum()
+    options = desk.controller.options
+    desk.close()
+    desk.open()
+    assert desk.controller.options == options
+    assert desk.ui.overlapBox.currentIndex == 2
+    assert desk.ui.keepLargestBox.checked
+
+
+def test_a_stray_click_is_said_and_changes_nothing(desk, volume):
+    click_organ(desk, volume)
+    before = desk.mask(volume)
+    desk.place(volume, (300, 45, 20))
+    desk.panel.poll()
+    assert "outside the volume" in desk.said
+    assert len(prompts(desk).points) == 1
+    np.testing.assert_array_equal(desk.mask(volume), before)
+    click_organ(desk, volume, (55, 45, 20))
+    assert "outside" not in desk.said
+
+
+def test_only_what_does_not_belong_is_not_enough(desk, volume):
+    desk.click(desk.ui.excludeButton)
+    desk.place(volume, BODY_IJK)
+    desk.panel.poll()
+    assert "only negative" in desk.said
+    assert desk.names() == []
+
+
+def test_without_a_volume_nothing_can_be_pressed(desk):
+    assert "Load a CT" in desk.said
+    for button in ("addButton", "excludeButton", "boxButton", "runButton", "nextButton"):
+        assert not getattr(desk.ui, button).enabled, button
+    assert not desk.ui.nameEdit.enabled
+    for key in ("A", "D", "X", "N", "Z", "Shift+Z", "M", "Shift+C", "Ctrl+Return", "Ctrl+."):
+        desk.key(key)
+    assert not in_place_mode()
+
+
+def test_a_volume_that_cannot_be_segmented_is_said(desk, volume):
+    bend(desk.scene, volume)
+    desk.panel.poll()
+    assert "bends space" in desk.said
+    assert not desk.ui.addButton.enabled
+    volume.SetAndObserveTransformNodeID(None)
+    desk.panel.poll()
+    assert desk.ui.addButton.enabled
+
+
+def test_two_volumes(desk, volume):
+    click_organ(desk, volume)
+    other = desk.add_volume(seed=1, name="CT 2")
+    desk.ui.volumeSelector.setCurrentNode(other)
+    assert desk.state.volume_node is other
+    desk.ui.segmentationSelector.setCurrentNode(None)
+    click_organ(desk, other)
+    assert desk.state.segmentation_node.GetName() == "CT 2 segmentation"
+    assert desk.mask(other)[20, 45, 60]
+    desk.ui.volumeSelector.setCurrentNode(volume)
+    desk.wait()
+    nodes = desk.scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(None)
+    assert nodes.GetNumberOfItems() == 2
+
+
+def test_a_rotated_volume_gets_its_segment_in_its_place(desk):
+    volume = desk.add_volume()
+    transform = desk.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    angle = 0.4
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, 3] = (10, -20, 30)
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    click_organ(desk, volume)
+    assert desk.mask(volume)[20, 45, 60]
+
+
+def test_another_segmentation_keeps_its_segments(desk, volume):
+    node = desk.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.GetSegmentation().AddEmptySegment("mine", "Mine")
+    desk.ui.segmentationSelector.setCurrentNode(node)
+    click_organ(desk, volume)
+    assert desk.names() == ["Mine", "Segment_1"]
+
+
+def test_leaving_the_module_lets_slicer_be_and_results_still_come(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.panel.poll()
+    desk.module.exit()
+    assert not in_place_mode()
+    positive = desk.controller.prompt_nodes.positive
+    assert not positive.GetDisplayNode().GetVisibility()
+    desk.key("A")
+    assert not in_place_mode()
+    desk.wait()
+    assert desk.mask(volume).any()
+    desk.module.enter()
+    assert positive.GetDisplayNode().GetVisibility()
+
+
+def test_the_scene_closed_while_running(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.panel.poll()
+    assert desk.state.running
+    desk.scene.Clear(0)
+    desk.events()
+    desk.panel.poll()
+    assert desk.state.volume_node is None
+    assert not desk.state.running
+    assert not in_place_mode()
+    assert "Load a CT" in desk.said
+    again = desk.add_volume()
+    click_organ(desk, again)
+    assert desk.mask(again)[20, 45, 60]
+
+
+def test_a_saved_scene_opens_where_one_left_it(desk, volume, tmp_path):
+    click_organ(desk, volume)
+    desk.add_volume(seed=1, name="A second")
+    desk.panel.poll()
+    mask = desk.mask(volume)
+    for node in (volume, desk.state.segmentation_node):
+        node.AddDefaultStorageNode()
+    path = str(tmp_path / "scene.mrb")
+    assert desk.scene.WriteToMRB(path)
+    desk.scene.Clear(0)
+    assert desk.scene.ReadFromMRB(path)
+    desk.events()
+    desk.panel.poll()
+    assert desk.state.volume_node.GetName() == "CT"
+    assert desk.names() == ["Segment_1"]
+    np.testing.assert_array_equal(desk.mask(desk.state.volume_node), mask)
+    assert len(prompts(desk).points) == 1
+
+
+def test_closing_leaves_nothing_behind(desk, volume):
+    click_organ(desk, volume)
+    panel = weakref.ref(desk.panel)
+    desk.close()
+    assert not in_place_mode()
+    markups = desk.scene.GetNodesByClass("vtkMRMLMarkupsNode")
+    markups.UnRegister(None)
+    assert markups.GetNumberOfItems() == 0
+    desk.events()
+    gc.collect()
+    assert panel() is None  # no timer, observer or shortcut holds it
+
+
+def test_the_window_never_waits_long(desk, volume):
+    desk.wait()
+    desk.panel.heartbeat.longest_seconds = 0.0
+    click_organ(desk, volume)
+    desk.type("liver, spleen")
+    QTest.keyClick(desk.ui.nameEdit, Qt.Key.Key_Return)
+    desk.wait()
+    assert desk.panel.heartbeat.longest_seconds < 0.1

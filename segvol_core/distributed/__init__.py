@@ -1,0 +1,1 @@
+"""Several processes or machines at once, with Ray: `segvol serve --ray` and `segvol batch`."""
