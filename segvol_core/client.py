@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -67,6 +67,7 @@ class RemoteStage(Enum):
     COARSE = "coarse"
     PROGRESS = "progress"
     FINAL = "final"
+    NAMED = "named"
     FAILED = "failed"
 
 
@@ -77,8 +78,8 @@ class RemoteUpdate:
     Attributes
     ----------
     stage
-        ``COARSE`` and ``FINAL`` bring a mask, ``FAILED`` an error; nothing more comes for a segment
-        after ``FINAL`` or ``FAILED``.
+        ``COARSE`` and ``FINAL`` bring a mask, ``NAMED`` names, ``FAILED`` an error. Nothing more
+        comes for a segment after ``FINAL``, or ``NAMED`` if names were asked for, or ``FAILED``.
     segment
         The name it was asked for by; None for ``UPLOAD``.
     fraction
@@ -89,6 +90,8 @@ class RemoteUpdate:
         A sentence for the user, or None.
     error
         As the core would have raised it.
+    names
+        Organs that the final mask could show with their probabilities, the most probable first.
     """
 
     stage: RemoteStage
@@ -97,6 +100,7 @@ class RemoteUpdate:
     mask: CroppedMask | None = None
     message: str | None = None
     error: SegVolError | None = None
+    names: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(eq=False)
@@ -113,8 +117,10 @@ class _Wanted:
 
     prompts: Prompts
     together: int
+    to_name: bool = False
     request: str | None = None
     coarse_seen: bool = False
+    final_seen: bool = False
     message: str | None = None
 
 
@@ -158,7 +164,7 @@ class RemoteSession:
 
     @property
     def waiting_for(self) -> list[str]:
-        """Segments that no final mask and no error has come for."""
+        """Segments for which more will come."""
         return list(self._wanted)
 
     @property
@@ -166,15 +172,22 @@ class RemoteSession:
         """Whether the server has the whole volume, as far as is known here."""
         return self._upload.complete
 
-    def request(self, wanted: Mapping[str, Prompts]) -> None:
+    def request(self, wanted: Mapping[str, Prompts], to_name: Collection[str] = ()) -> None:
         """Ask for segments, together; a newer request for a segment replaces an older one.
 
         Nothing is sent before the next `poll`.
+
+        Parameters
+        ----------
+        wanted
+            Prompts of each segment.
+        to_name
+            Segments for whose final masks names are wanted.
         """
         self._calls += 1
         for segment, prompts in wanted.items():
             self._wanted.pop(segment, None)
-            self._wanted[segment] = _Wanted(prompts, self._calls)
+            self._wanted[segment] = _Wanted(prompts, self._calls, segment in to_name)
 
     def cancel(self, segment: str) -> None:
         """Wait for a segment no longer."""
@@ -235,7 +248,11 @@ class RemoteSession:
                 yield update.fraction
 
     def segment(
-        self, wanted: Mapping[str, Prompts], wait_seconds: float = 0.5
+        self,
+        wanted: Mapping[str, Prompts],
+        to_name: Collection[str] = (),
+        *,
+        wait_seconds: float = 0.5,
     ) -> Iterator[RemoteUpdate]:
         """Ask for segments and yield all updates until the last of them has come.
 
@@ -246,7 +263,7 @@ class RemoteSession:
         SegVolError
             As `poll`; iterating `poll` goes on after one.
         """
-        self.request(wanted)
+        self.request(wanted, to_name)
         calls = self._calls
         try:
             while any(each.together == calls for each in self._wanted.values()):
@@ -282,9 +299,16 @@ class RemoteSession:
         self._revision = 0
         self._last_news = 0.0
         self._unneeded.clear()
-        for wanted in self._wanted.values():
-            wanted.request = None
-            wanted.coarse_seen = False
+        for segment in list(self._wanted):
+            self._ask_again(segment)
+
+    def _ask_again(self, segment: str) -> None:
+        """Send a request once more, unless only names are missing: they are not worth a mask."""
+        if self._wanted[segment].final_seen:
+            del self._wanted[segment]
+        else:
+            self._wanted[segment].request = None
+            self._wanted[segment].coarse_seen = False
 
     def _send_requests(self) -> list[RemoteUpdate]:
         """Send what has not been sent; failures of what the server refuses."""
@@ -303,7 +327,11 @@ class RemoteSession:
                 f"volumes/{self._upload.name}/requests",
                 json={
                     "segments": [
-                        {"segment": segment, "prompts": wanted.prompts.to_dict()}
+                        {
+                            "segment": segment,
+                            "prompts": wanted.prompts.to_dict(),
+                            "to_name": wanted.to_name,
+                        }
                         for segment, wanted in group
                     ]
                 },
@@ -349,7 +377,7 @@ class RemoteSession:
                 if wanted.request in news:
                     updates += self._update(segment, wanted, news[wanted.request])
                 elif everything:
-                    wanted.request = None
+                    self._ask_again(segment)
         except ServerGoneError:
             if not updates:
                 raise
@@ -365,23 +393,34 @@ class RemoteSession:
         """What is new for a segment."""
         message = answer["message"] if answer["message"] != wanted.message else None
         stage, mask, error = RemoteStage.PROGRESS, None, None
-        state = answer["state"]
-        if state == "done" or (answer["mask"] == "coarse" and not wanted.coarse_seen):
+        ended = answer["state"] not in ("waiting", "running")
+        final = answer["mask"] == "final" and not wanted.final_seen
+        if final or (answer["mask"] == "coarse" and not wanted.coarse_seen):
             try:
                 data = self._connection.bytes("GET", f"requests/{wanted.request}/mask")
             except NotThereError:
-                wanted.request = None
+                self._ask_again(segment)
                 return []
             mask = unpack_mask(data)
-            stage = RemoteStage.FINAL if state == "done" else RemoteStage.COARSE
-            wanted.coarse_seen = True
-        elif state not in ("waiting", "running"):
+            stage = RemoteStage.FINAL if final else RemoteStage.COARSE
+            wanted.coarse_seen, wanted.final_seen = True, final
+        elif answer["state"] == "done" and not wanted.final_seen:
+            # Its mask is not kept any more.
+            self._ask_again(segment)
+            return []
+        elif ended and not wanted.final_seen:
             stage = RemoteStage.FAILED
             failure = answer["error"] or {"kind": "", "error": "The server has cancelled this."}
             error = error_of(failure["kind"], failure["error"])
         wanted.message = answer["message"]
-        if stage in (RemoteStage.FINAL, RemoteStage.FAILED):
-            del self._wanted[segment]
-            if wanted.request is not None:
-                self._unneeded.append(wanted.request)
-        return [RemoteUpdate(stage, segment, answer["fraction"], mask, message, error)]
+        update = RemoteUpdate(stage, segment, answer["fraction"], mask, message, error)
+        if not ended:
+            return [update]
+        del self._wanted[segment]
+        if wanted.request is not None:
+            self._unneeded.append(wanted.request)
+        if not wanted.to_name or error is not None:
+            return [update]
+        names = tuple((each["name"], each["probability"]) for each in answer["names"])
+        named = RemoteUpdate(RemoteStage.NAMED, segment, 1.0, names=names)
+        return [update, named] if stage is RemoteStage.FINAL else [named]

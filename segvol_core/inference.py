@@ -23,6 +23,7 @@ class Stage(Enum):
     COARSE = "coarse"
     PROGRESS = "progress"
     FINAL = "final"
+    NAMED = "named"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Step:
     Attributes
     ----------
     stage
-        Coarse and final steps carry logits, progress does not.
+        Coarse and final steps carry logits, progress does not. Masks are named by the session.
     index
         Which of the prompts; 0 for progress, which is common to all.
     fraction

@@ -5,7 +5,7 @@ The text branch of the network scores masks for names (paper, figure 5).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from segvol_core.organs import Organ
 
 _TEMPERATURE = 0.12
 """Difference of two scores that makes one name e times as probable; chosen on training cases."""
-_TEXTS_AT_ONCE = 8
+_TEXTS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ def known_organs(config: SegVolConfig) -> tuple[Organ, ...]:
     return tuple(_organ_called(name) for name in config.trained_names)
 
 
-def name_mask(zoom: ZoomOutZoomIn, mask: Tensor, candidates: Sequence[Organ]) -> list[Naming]:
-    """Candidates with their probabilities, the most probable first.
+def name_in_steps(
+    zoom: ZoomOutZoomIn, mask: Tensor, candidates: Sequence[Organ]
+) -> Iterator[list[Naming] | None]:
+    """None after each few names, so that whoever waits can stop; at last all of them.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def name_mask(zoom: ZoomOutZoomIn, mask: Tensor, candidates: Sequence[Organ]) ->
     mask
         (D, H, W) on the prepared image, bool, not empty.
     candidates
-        Organs to choose from.
+        Organs to choose from; they come back with their probabilities, the most probable first.
     """
     window = zoom.window_of(mask)
     wanted_here = window.cut_from(mask.float())
@@ -64,9 +66,10 @@ def name_mask(zoom: ZoomOutZoomIn, mask: Tensor, candidates: Sequence[Organ]) ->
         texts = [organ.prompt for organ in candidates[first : first + _TEXTS_AT_ONCE]]
         whole, here = zoom.look_for(texts, window)
         scores.append((_overlap(whole, wanted) + _overlap(here, wanted_here)) / 2)
+        yield None
     probabilities = torch.softmax(torch.cat(scores) / _TEMPERATURE, dim=0).tolist()
     namings = [Naming(*pair) for pair in zip(candidates, probabilities, strict=True)]
-    return sorted(namings, key=lambda naming: -naming.probability)
+    yield sorted(namings, key=lambda naming: -naming.probability)
 
 
 def _overlap(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from segvol_core.embeddings import Precision, WindowEncoder
 from segvol_core.errors import VolumeError
 from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.segvol import SegVol
-from segvol_core.naming import Naming, known_organs, name_mask
+from segvol_core.naming import Naming, known_organs, name_in_steps
 from segvol_core.preprocessing import prepare
 from segvol_core.prompts import Prompts, VoxelPrompts, place
 from segvol_core.volume import Volume
@@ -32,7 +32,8 @@ class Update:
     Attributes
     ----------
     stage
-        ``COARSE`` (a mask from zoom-out, at once), ``PROGRESS`` or ``FINAL``.
+        ``COARSE`` (a mask from zoom-out, at once), ``PROGRESS``, ``FINAL``, and ``NAMED`` after
+        it where names were asked for.
     index
         Which of the prompts the mask answers.
     fraction
@@ -41,6 +42,8 @@ class Update:
         (k, j, i) on the volume's own voxels; None for progress.
     message
         A sentence for the user, or None.
+    names
+        Organs that the final mask could show, the most probable first; none for an empty mask.
     """
 
     stage: Stage
@@ -48,6 +51,7 @@ class Update:
     fraction: float
     mask: npt.NDArray[np.bool_] | None = None
     message: str | None = None
+    names: tuple[Naming, ...] = ()
 
 
 class Session:
@@ -103,13 +107,16 @@ class Session:
         """
         return self.segment_many([prompts])
 
-    def segment_many(self, prompts: Sequence[Prompts]) -> Iterator[Update]:
+    def segment_many(
+        self, prompts: Sequence[Prompts], to_name: Collection[int] = ()
+    ) -> Iterator[Update]:
         """As :meth:`segment` for several segments, encoding each window once for all of them.
 
-        All coarse masks come first; final masks come as soon as their windows are done.
+        All coarse masks come first; final masks come as soon as their windows are done; then names
+        for the masks of those prompts whose indices are in ``to_name``.
         """
         placed = [self._on_image(place(each, self._canonical)) for each in prompts]
-        return self._updates(placed)
+        return self._updates(placed, to_name)
 
     def mask(self, prompts: Prompts) -> npt.NDArray[np.bool_]:
         """The final mask (k, j, i) alone."""
@@ -146,15 +153,30 @@ class Session:
         """
         if not mask.any():
             raise VolumeError("An empty segment cannot be named.")
-        on_image = self._prepared.sample_mask(self._canonical.adopt(mask))
-        return name_mask(self._zoom, on_image, known_organs(self._config))
+        *_, namings = self._name(mask)
+        return namings or []
 
-    def _updates(self, placed: list[ImagePrompt]) -> Iterator[Update]:
+    def _name(self, mask: npt.NDArray[np.bool_]) -> Iterator[list[Naming] | None]:
+        on_image = self._prepared.sample_mask(self._canonical.adopt(mask))
+        return name_in_steps(self._zoom, on_image, known_organs(self._config))
+
+    def _updates(self, placed: list[ImagePrompt], to_name: Collection[int]) -> Iterator[Update]:
+        masks: dict[int, npt.NDArray[np.bool_]] = {}
         for step in self._zoom.run(placed):
             update = [self._update(step)]
             # Whoever waits between two updates should not hold the logits of a whole volume.
             del step
+            mask = update[0].mask
+            if update[0].stage is Stage.FINAL and update[0].index in to_name and mask is not None:
+                masks[update[0].index] = mask
+            del mask
             yield update.pop()
+        for index, mask in masks.items():
+            namings = None
+            for namings in self._name(mask) if mask.any() else ():
+                if namings is None:
+                    yield Update(Stage.PROGRESS, 0, 1.0)
+            yield Update(Stage.NAMED, index, 1.0, names=tuple(namings or ()))
 
     def _update(self, step: Step) -> Update:
         mask = None

@@ -38,6 +38,8 @@ MAX_SEGMENT_NAME = 200
 MAX_POINTS = 1000
 MAX_SEGMENTS = 256
 """Segments in one request; more than the vocabulary has organs."""
+MAX_NAMES = 3
+"""Names that a server suggests for a mask."""
 
 _MAGIC = b"SVMK"
 _HEADER = struct.Struct("<4sHH9I")

@@ -49,6 +49,16 @@ def test_the_file_is_the_same(server: RunningServer, weights: Path, tmp_path: Pa
     assert server.engine._volumes.used_bytes == 0
 
 
+def test_the_names_are_the_same(server: RunningServer, weights: Path, tmp_path: Path) -> None:
+    common = ("segment", CT, "--point-ijk", "20,20,8", "--identify", "--json", "-o")
+    here = run(*common, tmp_path / "here.nii.gz", "--weights", weights)
+    address = ("--server", server.url, "--token", TOKEN, "--weights", "small.safetensors")
+    there = run(*common, tmp_path / "there.nii.gz", *address)
+    names = [json.loads(each.stdout)["segments"][0]["names"] for each in (here, there)]
+    assert names[0] == names[1]
+    assert len(names[0]) == 3
+
+
 def test_the_token_may_come_from_the_environment(
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

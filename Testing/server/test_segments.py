@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
@@ -354,3 +356,49 @@ def test_news_are_waited_for_no_longer_than_asked(server: RunningServer) -> None
     assert answer.json()["requests"] == []
     assert 0.15 < answer.elapsed.total_seconds() < 2
     assert CLIENT not in answer.text
+
+
+def test_the_names_of_a_mask_come_after_it_and_are_those_of_this_process(
+    session: RemoteSession, here: Session, volume: Volume
+) -> None:
+    prompts = prompts_of_every_kind(volume)
+    wanted = {"box": prompts["box"], "point": prompts["point"]}
+    updates = list(session.segment(wanted, to_name=["point"]))
+    stages = [(each.segment, each.stage) for each in updates if each.segment is not None]
+    assert ("box", RemoteStage.NAMED) not in stages
+    assert stages.index(("point", RemoteStage.FINAL)) < stages.index(("point", RemoteStage.NAMED))
+    assert stages.count(("point", RemoteStage.FINAL)) == 1
+    (named,) = [each for each in updates if each.stage is RemoteStage.NAMED]
+    best = here.identify(here.mask(prompts["point"]))[:3]
+    assert dict(named.names) == {each.organ.name: each.probability for each in best}
+    assert session.waiting_for == []
+
+
+def test_a_newer_request_replaces_one_that_is_being_named(
+    session: RemoteSession, here: Session, volume: Volume
+) -> None:
+    prompts = prompts_of_every_kind(volume)
+    session.request({"it": prompts["point"]}, to_name=["it"])
+    until(lambda: any(each.stage is RemoteStage.FINAL for each in session.poll(0.05)))
+    assert session.waiting_for == ["it"]
+    updates = list(session.segment({"it": prompts["box"]}))
+    assert [each.stage for each in updates if each.mask is not None][-1] is RemoteStage.FINAL
+    assert all(each.stage is not RemoteStage.NAMED for each in updates)
+    final = [each.mask for each in updates if each.stage is RemoteStage.FINAL]
+    assert np.array_equal(final[0].whole(), here.mask(prompts["box"]))
+
+
+def test_a_fault_while_naming_leaves_the_mask(
+    server: RunningServer, volume: Volume, here: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no names")
+
+    prompts = prompts_of_every_kind(volume)["point"]
+    wanted = here.mask(prompts)
+    monkeypatch.setattr("segvol_core.session.name_in_steps", fail)
+    with closing(server.session(volume)) as session:
+        updates = list(session.segment({"it": prompts}, to_name=["it"]))
+    assert [each.names for each in updates if each.stage is RemoteStage.NAMED] == [()]
+    final = [each.mask for each in updates if each.stage is RemoteStage.FINAL]
+    assert np.array_equal(final[0].whole(), wanted)

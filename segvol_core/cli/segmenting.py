@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,9 +31,9 @@ from segvol_core.volume import Volume
 from segvol_core.volume_io import read_volume
 from segvol_core.weights import load_model
 from segvol_core.weights_folder import weights_path
+from segvol_core.wire import MAX_NAMES
 from segvol_core.zoom import Placement
 
-_NAMES = 3
 _AS_THE_SERVER = "as the server was started"
 
 
@@ -128,8 +128,6 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     """
     with noted_warnings() as noted:
         _refuse_targets(task)
-        if task.identify and task.server is not None:
-            raise SegVolError("--identify works on this computer only: leave --server out.")
         if task.server is None:
             weights_path(task.weights)
             choose_device(task.device)
@@ -138,11 +136,18 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
         check_target(task.output, volume)
         prompts = [request.prompts(volume) for request in task.requests]
         clock.lap("read")
+        to_name = [
+            index
+            for index, request in enumerate(task.requests)
+            if task.identify and request.organ is None
+        ]
         if task.server is None:
-            answers, device = _answers_here(task, volume, prompts, progress, clock)
+            answers, device = _answers_here(
+                task, volume, prompts, to_name, progress=progress, clock=clock
+            )
         else:
             answers, device = answers_there(
-                task.server, task.weights, volume, prompts, progress=progress, clock=clock
+                task.server, task.weights, volume, prompts, to_name, progress=progress, clock=clock
             )
         clock.lap("segment")
         for request, answer in zip(task.requests, answers, strict=True):
@@ -171,7 +176,13 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
 
 
 def _answers_here(
-    task: Task, volume: Volume, prompts: Sequence[Prompts], progress: Progress, clock: Clock
+    task: Task,
+    volume: Volume,
+    prompts: Sequence[Prompts],
+    to_name: Collection[int],
+    *,
+    progress: Progress,
+    clock: Clock,
 ) -> tuple[list[Answer], str]:
     """Final masks of all prompts, and the device that they were computed on."""
     with step(progress, "Loading the network"):
@@ -186,31 +197,19 @@ def _answers_here(
             precision=task.precision,
         )
     clock.lap("prepare")
-    answers = _segment(session, prompts, progress)
-    if task.identify:
-        with step(progress, "Finding names"):
-            answers = [
-                _named(session, answer) if request.organ is None else answer
-                for request, answer in zip(task.requests, answers, strict=True)
-            ]
+    answers = _segment(session, prompts, to_name, progress)
     return answers, str(next(model.parameters()).device)
 
 
-def _named(session: Session, answer: Answer) -> Answer:
-    """The answer with the names that fit it best, if there is anything to name."""
-    if not answer.mask.any():
-        return answer
-    best = session.identify(answer.mask)[:_NAMES]
-    return replace(answer, names={naming.organ.name: naming.probability for naming in best})
-
-
-def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -> list[Answer]:
+def _segment(
+    session: Session, prompts: Sequence[Prompts], to_name: Collection[int], progress: Progress
+) -> list[Answer]:
     """Final masks of all prompts, with the seconds that each mask took."""
     begin = time.perf_counter()
     bar = progress.add_task("Segmenting", total=1.0)
     coarse_seconds: dict[int, float] = {}
     answers: dict[int, Answer] = {}
-    for update in session.segment_many(prompts):
+    for update in session.segment_many(prompts, to_name):
         doing = "Segmenting"
         if update.stage is Stage.COARSE:
             doing += f": coarse mask {update.index + 1} of {len(prompts)}"
@@ -220,6 +219,9 @@ def _segment(session: Session, prompts: Sequence[Prompts], progress: Progress) -
             coarse_seconds[update.index] = seconds
         elif update.mask is not None:
             answers[update.index] = Answer(update.mask, coarse_seconds[update.index], seconds)
+        elif update.stage is Stage.NAMED:
+            names = {each.organ.name: each.probability for each in update.names[:MAX_NAMES]}
+            answers[update.index] = replace(answers[update.index], names=names)
     progress.remove_task(bar)
     return [answers[index] for index in range(len(prompts))]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -61,6 +61,7 @@ def answers_there(
     weights: str,
     volume: Volume,
     prompts: Sequence[Prompts],
+    to_name: Collection[int],
     *,
     progress: Progress,
     clock: Clock,
@@ -71,6 +72,8 @@ def answers_there(
     ----------
     weights
         Name of one of the server's networks; the default name stands for its first one.
+    to_name
+        Indices of the prompts whose masks are to be named.
 
     Raises
     ------
@@ -89,11 +92,14 @@ def answers_there(
             progress.update(bar, completed=fraction)
         progress.remove_task(bar)
         clock.lap("prepare")
-        return _answers(session, prompts, progress), device
+        return _answers(session, prompts, to_name, progress), device
 
 
 def _answers(
-    session: RemoteSession, prompts: Sequence[Prompts], progress: Progress
+    session: RemoteSession,
+    prompts: Sequence[Prompts],
+    to_name: Collection[int],
+    progress: Progress,
 ) -> list[Answer]:
     begin = time.perf_counter()
     bar = progress.add_task("Segmenting", total=1.0)
@@ -101,7 +107,7 @@ def _answers(
     fractions = dict.fromkeys(wanted, 0.0)
     coarse_seconds: dict[str, float] = {}
     answers: dict[str, Answer] = {}
-    for update in session.segment(wanted):
+    for update in session.segment(wanted, [str(index) for index in to_name]):
         seconds = time.perf_counter() - begin
         if update.error is not None:
             raise update.error
@@ -116,6 +122,8 @@ def _answers(
         elif update.mask is not None:
             coarse = coarse_seconds.get(update.segment, seconds)
             answers[update.segment] = Answer(update.mask.whole(), coarse, seconds)
+        elif update.stage is RemoteStage.NAMED:
+            answers[update.segment] = replace(answers[update.segment], names=dict(update.names))
     progress.remove_task(bar)
     if len(answers) < len(wanted):
         raise SegVolError("The server has not answered every prompt.")

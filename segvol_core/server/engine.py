@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from segvol_core.model.segvol import SegVol
-from segvol_core.prompts import Prompts, place
+from segvol_core.prompts import place
 from segvol_core.server.failures import Failure, failure_of
 from segvol_core.server.fair_queue import FairQueue
-from segvol_core.server.segment_requests import Group, RequestState, RequestStore, SegmentRequest
+from segvol_core.server.segment_requests import (
+    Group,
+    RequestState,
+    RequestStore,
+    SegmentRequest,
+    Wish,
+)
 from segvol_core.server.settings import Settings
 from segvol_core.server.volumes import (
     ChunkWriter,
@@ -118,7 +124,7 @@ class Engine:
     # -- Requests ----------------------------------------------------------------------------------
 
     def request_segments(
-        self, client: str, volume_id: str, wanted: Sequence[tuple[str, Prompts]]
+        self, client: str, volume_id: str, wanted: Sequence[Wish]
     ) -> list[SegmentRequest]:
         """Ask for segments; newer requests for a segment replace older ones.
 
@@ -135,8 +141,8 @@ class Engine:
                 raise Failure(409, "conflict", "The volume has not been sent completely.")
             if volume.error is not None:
                 raise failure_of(volume.error)
-        for _, prompts in wanted:
-            place(prompts, volume.position)
+        for wish in wanted:
+            place(wish.prompts, volume.position)
         with self._lock:
             volume = self._volumes.get(client, volume_id)
             group = self._requests.add(volume, wanted)

@@ -25,6 +25,7 @@ from segvol_core.server.schemas import (
     VolumeAnswer,
     VolumeBody,
 )
+from segvol_core.server.segment_requests import Wish
 from segvol_core.server.volumes import VolumeHeader
 from segvol_core.wire import (
     CHECKSUM_HEADER,
@@ -163,9 +164,10 @@ async def request_segments(
 ) -> list[RequestAnswer]:
     """Ask for segments. Older requests for the same segments of the volume end."""
     wanted = [
-        (each.segment, Prompts.from_dict(each.prompts.model_dump())) for each in body.segments
+        Wish(each.segment, Prompts.from_dict(each.prompts.model_dump()), each.to_name)
+        for each in body.segments
     ]
-    if len({segment for segment, _ in wanted}) < len(wanted):
+    if len({wish.segment for wish in wanted}) < len(wanted):
         raise Failure(422, "malformed", "Two of the segments have the same name.")
     requests = engine.request_segments(client, volume, wanted)
     return [RequestAnswer.of(request) for request in requests]

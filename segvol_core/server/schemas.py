@@ -88,6 +88,13 @@ class SegmentBody(_Strict):
         ),
     ]
     prompts: PromptsBody
+    to_name: Annotated[
+        bool,
+        Field(
+            description="Whether to say which organs the final mask could show: the request goes "
+            "on after its final mask then."
+        ),
+    ] = False
 
 
 class SegmentsBody(_Strict):
@@ -146,6 +153,13 @@ class ChunkAnswer(BaseModel):
     missing: Annotated[int, Field(description="How many chunks have not come.")]
 
 
+class NameGuess(BaseModel):
+    """A name that a mask could have."""
+
+    name: str
+    probability: float
+
+
 class RequestAnswer(BaseModel):
     """A segment that was asked for."""
 
@@ -156,6 +170,9 @@ class RequestAnswer(BaseModel):
     fraction: Annotated[float, Field(description="Part of the work that is done.")]
     mask: Annotated[MaskStage | None, Field(description="Which mask there is to fetch.")]
     message: Annotated[str | None, Field(description="A sentence for the user.")]
+    names: Annotated[
+        list[NameGuess], Field(description="The most probable ones, where they were asked for.")
+    ]
     error: FailureBody | None
     revision: Annotated[int, Field(description="Number of its last change.")]
 
@@ -173,6 +190,7 @@ class RequestAnswer(BaseModel):
             fraction=request.fraction,
             mask=request.mask_stage,
             message=request.message,
+            names=[NameGuess(name=name, probability=share) for name, share in request.names],
             error=error,
             revision=request.revision,
         )

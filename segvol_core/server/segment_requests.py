@@ -35,6 +35,21 @@ class RequestState(str, Enum):
 MaskStage = Literal["coarse", "final"]
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a segment.
+
+    Attributes
+    ----------
+    to_name
+        Whether to look for names of the final mask.
+    """
+
+    segment: str
+    prompts: Prompts
+    to_name: bool = False
+
+
 @dataclass(eq=False)
 class SegmentRequest:
     """One segment that a client wants.
@@ -45,6 +60,8 @@ class SegmentRequest:
         The client's name for the segment; a newer request for the same one replaces this.
     mask, mask_stage
         Latest mask, packed, and which it is.
+    to_name, names
+        Whether names for the final mask are wanted; and those, with their probabilities.
     error_kind, error
         Why it failed: for programs, and a sentence.
     revision
@@ -55,11 +72,13 @@ class SegmentRequest:
     volume: StoredVolume
     segment: str
     prompts: Prompts
+    to_name: bool = False
     state: RequestState = RequestState.WAITING
     fraction: float = 0.0
     mask: bytes | None = None
     mask_stage: MaskStage | None = None
     message: str | None = None
+    names: tuple[tuple[str, float], ...] = ()
     error_kind: str = ""
     error: str | None = None
     revision: int = 0
@@ -102,7 +121,7 @@ class RequestStore:
     revision: int = 0
     _requests: dict[str, SegmentRequest] = field(default_factory=dict)
 
-    def add(self, volume: StoredVolume, wanted: Sequence[tuple[str, Prompts]]) -> Group:
+    def add(self, volume: StoredVolume, wanted: Sequence[Wish]) -> Group:
         """Take requests for segments of a volume; older ones for the same segments end.
 
         Raises
@@ -110,7 +129,7 @@ class RequestStore:
         Failure
             If there are too many open requests; the older ones go on then.
         """
-        names = {segment for segment, _ in wanted}
+        names = {wish.segment for wish in wanted}
         older = [request for request in self.of_volume(volume) if request.segment in names]
         replaced = [request for request in older if request.state.open]
         everyone = [request for request in self._requests.values() if request.state.open]
@@ -129,8 +148,10 @@ class RequestStore:
         group = Group(
             volume,
             [
-                SegmentRequest(secrets.token_urlsafe(12), volume, segment, prompts)
-                for segment, prompts in wanted
+                SegmentRequest(
+                    secrets.token_urlsafe(12), volume, wish.segment, wish.prompts, wish.to_name
+                )
+                for wish in wanted
             ],
         )
         for request in group.requests:

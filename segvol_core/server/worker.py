@@ -21,7 +21,7 @@ from segvol_core.server.settings import Settings
 from segvol_core.server.volumes import StoredVolume, VolumeState, VolumeStore
 from segvol_core.session import Session, Update
 from segvol_core.volume import checked_volume
-from segvol_core.wire import pack_mask
+from segvol_core.wire import MAX_NAMES, pack_mask
 
 _log = logging.getLogger(__name__)
 
@@ -156,13 +156,17 @@ class Worker(threading.Thread):
                     request.message = " ".join(group.volume.messages) or None
                 self._requests.change(request)
             group.volume.told = True
-        group.updates = session.segment_many([request.prompts for request in group.requests])
+        group.updates = session.segment_many(
+            [request.prompts for request in group.requests],
+            [index for index, request in enumerate(group.requests) if request.to_name],
+        )
 
     def _publish(
         self, group: Group, update: Update, packed: bytes | None, noted: list[str]
     ) -> None:
         now = time.monotonic()
-        quiet = packed is None and not noted and now - group.told < _PROGRESS_SECONDS
+        news = packed is not None or bool(noted) or update.stage is Stage.NAMED
+        quiet = not news and now - group.told < _PROGRESS_SECONDS
         group.told = group.told if quiet else now
         for index, request in enumerate(group.requests):
             if not request.state.open:
@@ -178,7 +182,11 @@ class Worker(threading.Thread):
                     sentences.append(update.message)
             if sentences:
                 request.message = " ".join(sentences)
-            if request.mask_stage == "final":
+            named = update.stage is Stage.NAMED and index == update.index
+            if named:
+                best = update.names[:MAX_NAMES]
+                request.names = tuple((each.organ.name, each.probability) for each in best)
+            if named or (request.mask_stage == "final" and not request.to_name):
                 self._requests.end(request, RequestState.DONE)
             else:
                 self._requests.change(request)
@@ -186,6 +194,10 @@ class Worker(threading.Thread):
     def _fail(self, group: Group, kind: str, sentence: str) -> None:
         with self._lock:
             for request in group.open_requests:
+                if request.mask_stage == "final":
+                    # Only its names are missing.
+                    self._requests.end(request, RequestState.DONE)
+                    continue
                 request.error_kind, request.error = kind, sentence
                 self._requests.end(request, RequestState.FAILED)
 

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import SimpleITK
 import torch
 from torch import Tensor
 
-from segvol_core.errors import SegVolError
 from segvol_core.model.config import SegVolConfig
-from segvol_core.preprocessing import prepare
+from segvol_core.preprocessing import PreparedVolume, prepare
+from segvol_core.training.data.overlaps import Structures
+from segvol_core.training.data.reading import CaseVolume, read_case_volume
+from segvol_core.training.data.records import CaseRecord, TrainingDataError
 from segvol_core.training.pseudo_labels import PseudoLabels, pseudo_labels
 
-Spacing3 = tuple[float, float, float]
-
-
-class TrainingDataError(SegVolError):
-    """A training folder that is missing, incomplete or does not fit its index."""
-
-
-@dataclass(frozen=True)
-class CaseRecord:
-    """One line of ``index.json``: a CT, its label map if it has one, and what it is for.
-
-    Attributes
-    ----------
-    label_values
-        Value in the label map of each annotated structure.
-    split
-        ``"train"``, ``"validation"`` or ``"unlabelled"``.
-    """
-
-    name: str
-    split: str
-    dataset: str
-    image: Path
-    labels: Path | None
-    label_values: dict[str, int]
+__all__ = ["CaseRecord", "TrainingCase", "TrainingDataError", "prepare_cases", "read_index"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +31,14 @@ class TrainingCase:
     image
         (D, H, W) float16, the prepared volume.
     labels
-        (D, H, W) uint8 on the same grid, or None.
+        (D, H, W) uint8 or int16 on the same grid, or None.
     label_values
-        Value in ``labels`` of each annotated structure, also of those with no voxel.
+        Value in ``labels`` of each annotated structure, also of those with no voxel; or a number of
+        its own for one that ``parts`` has.
     regions
         Class-agnostic pseudo-labels.
+    parts
+        Values in ``labels`` that together make up a structure that is not one value alone.
     """
 
     name: str
@@ -69,6 +48,7 @@ class TrainingCase:
     labels: Tensor | None
     label_values: dict[str, int]
     regions: PseudoLabels
+    parts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def read_index(folder: Path) -> list[CaseRecord]:
@@ -112,40 +92,46 @@ def prepare_cases(
     """
     for record in records:
         kept = None if cache is None else cache / f"{record.name}.pt"
-        if kept is not None and kept.exists():
-            arrays = torch.load(kept, weights_only=True)
-        else:
+        if kept is None:
             arrays = _prepare_arrays(record, config)
-            if kept is not None:
+        else:
+            if not kept.exists():
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(arrays, kept)
+                unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
+                torch.save(_prepare_arrays(record, config), unfinished)
+                unfinished.replace(kept)
+            # Read from the file when used: full-sized cases of a large folder exceed the memory.
+            arrays = torch.load(kept, weights_only=True, mmap=True)
+        label_values, parts = number_structures(arrays["structures"])
         yield TrainingCase(
             name=record.name,
             split=record.split,
             dataset=record.dataset,
             image=arrays["image"],
             labels=arrays["labels"],
-            label_values=record.label_values,
+            label_values=label_values,
             regions=PseudoLabels(
                 arrays["regions"], tuple(arrays["region_scale"]), tuple(arrays["region_offset"])
             ),
+            parts=parts,
         )
 
 
-def read_canonical(path: Path) -> tuple[npt.NDArray[Any], Spacing3]:
-    """Voxels (z, y, x) in RAS+ and their size in mm (z, y, x).
-
-    Raises
-    ------
-    TrainingDataError
-        If the file cannot be read.
-    """
-    try:
-        image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "RAS")
-    except RuntimeError as error:
-        raise TrainingDataError(f"{path} cannot be read as a volume.") from error
-    x, y, z = image.GetSpacing()
-    return SimpleITK.GetArrayFromImage(image), (z, y, x)
+def number_structures(
+    structures: Structures,
+) -> tuple[dict[str, int], dict[int, tuple[int, ...]]]:
+    """A number for each structure: its value if it has one alone, else one that no value has."""
+    label_values: dict[str, int] = {}
+    parts: dict[int, tuple[int, ...]] = {}
+    following = 1 + max((value for values in structures.values() for value in values), default=0)
+    for name, values in structures.items():
+        if len(values) == 1 and values[0] not in label_values.values():
+            label_values[name] = values[0]
+        else:
+            label_values[name] = following
+            parts[following] = values
+            following += 1
+    return label_values, parts
 
 
 def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
@@ -161,19 +147,35 @@ def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
 
 
 def _prepare_arrays(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
-    voxels, spacing = read_canonical(record.image)
-    prepared = prepare(voxels, spacing, config)
-    labels = None
-    if record.labels is not None:
-        label_map, _ = read_canonical(record.labels)
-        if label_map.shape != voxels.shape:
-            raise TrainingDataError(f"Image and labels of {record.name} differ in shape.")
-        labels = prepared.sample(label_map.astype(np.uint8))
-    regions = pseudo_labels(voxels, spacing, prepared)
+    case = read_case_volume(record)
+    spacing = (1.0, 1.0, 1.0) if case.spacing_zyx is None else case.spacing_zyx
+    if case.spacing_zyx is None and config.spacing_mm is not None:
+        raise TrainingDataError(
+            f"{record.name}: its files do not say how large a voxel is, and this network works at "
+            f"{config.spacing_mm[0]:g} mm. Train one that works on any voxels, such as segvol."
+        )
+    if not case.in_hounsfield and config.hounsfield_levels is not None:
+        raise TrainingDataError(
+            f"{record.name}: its values are normalised, and this network reads Hounsfield units. "
+            "Train one that normalises for itself, such as segvol."
+        )
+    prepared = prepare(case.voxels, spacing, config)
+    regions = _pseudo_labels(case, spacing, prepared)
     return {
         "image": prepared.image.half(),
-        "labels": labels,
+        "labels": None if case.labels is None else prepared.sample(case.labels),
+        "structures": {name: tuple(values) for name, values in case.structures.items()},
         "regions": regions.regions,
         "region_scale": list(regions.scale),
         "region_offset": list(regions.offset),
     }
+
+
+def _pseudo_labels(
+    case: CaseVolume, spacing: tuple[float, float, float], prepared: PreparedVolume
+) -> PseudoLabels:
+    if case.in_hounsfield and case.spacing_zyx is not None:
+        return pseudo_labels(case.voxels, spacing, prepared)
+    # They are found by differences in Hounsfield units and sizes in millimetres.
+    nothing = torch.zeros(1, 1, 1, dtype=torch.int16)
+    return PseudoLabels(nothing, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))

@@ -27,6 +27,7 @@ class WindowTargets:
     def __init__(self, case: TrainingCase, geometry: Geometry) -> None:
         self._regions = augment.sample_regions(case, geometry)
         self._labels: Tensor | None = None
+        self._parts = case.parts
         if case.labels is not None:
             self._labels = augment.sample_labels(case.labels, geometry)
             self._counts = torch.bincount(self._labels.flatten().long(), minlength=256)
@@ -35,7 +36,7 @@ class WindowTargets:
         """Those of the known structures of which at least so many voxels are shown."""
         if self._labels is None:
             return []
-        return [value for value in known if self._counts[value] >= least]
+        return [value for value in known if self._voxels(value) >= least]
 
     def regions(self) -> list[int]:
         """Pseudo-labels that are large enough, and not mostly one of the structures."""
@@ -54,7 +55,9 @@ class WindowTargets:
 
     def label_mask(self, value: int) -> BoolArray:
         """Mask of a structure."""
-        return self.nothing() if self._labels is None else (self._labels == value).numpy()
+        if self._labels is None:
+            return self.nothing()
+        return label_mask(self._labels, self._parts.get(value, (value,))).numpy()
 
     def region_mask(self, region: int) -> BoolArray:
         """Mask of a pseudo-label, without the steps of its coarse voxels."""
@@ -63,3 +66,17 @@ class WindowTargets:
     def nothing(self) -> BoolArray:
         """An empty mask."""
         return np.zeros(tuple(self._regions.shape), dtype=bool)
+
+    def _voxels(self, value: int) -> int:
+        return sum(
+            int(self._counts[part])
+            for part in self._parts.get(value, (value,))
+            if part < len(self._counts)
+        )
+
+
+def label_mask(labels: Tensor, values: tuple[int, ...]) -> Tensor:
+    """Where labels are one of some values."""
+    if len(values) == 1:
+        return labels == values[0]
+    return torch.isin(labels, torch.tensor(values, dtype=labels.dtype))

@@ -15,6 +15,7 @@ from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.names import spellings
+from segvol_core.training.targets import label_mask
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -43,11 +44,11 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
         )
         geometry = overview.zoomed_out()
         image = augment.sample_image(case.image, geometry)
-        labels = augment.sample_labels(case.labels, geometry).numpy()
+        labels = augment.sample_labels(case.labels, geometry)
         with torch.inference_mode():
             embedding = model.image_encoder(image[None, None])
             for name, value in case.label_values.items():
-                mask = labels == value
+                mask = label_mask(labels, case.parts.get(value, (value,))).numpy()
                 if mask.sum() < _MIN_VOXELS:
                     continue
                 click = torch.from_numpy(simulate.centre_voxel(mask)).float().reshape(1, 1, 3)
