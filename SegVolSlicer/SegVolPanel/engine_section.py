@@ -1,10 +1,10 @@
 """What computes: this computer or a server, with which weights, on what."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
+from segvol_core.packages.job import Operation
 from segvol_core.weights_folder import segvol_file
 from SegVolLogic.engine import EngineState
 from SegVolLogic.states import ControllerState
@@ -34,6 +34,28 @@ def stored_choice(settings: Settings) -> EngineChoice:
     )
 
 
+class EngineActions(Protocol):
+    """What the buttons of the section ask for."""
+
+    def choice_changed(self) -> None:
+        """Something else was chosen."""
+
+    def make_ready(self) -> None:
+        """Start the engine."""
+
+    def stop(self) -> None:
+        """Stop it."""
+
+    def install(self) -> None:
+        """Install the packages."""
+
+    def change_packages(self, operation: Operation) -> None:
+        """Repair or remove them."""
+
+    def download_weights(self) -> None:
+        """Download the published weights."""
+
+
 class EngineSection:
     """The folded section of the engine.
 
@@ -52,7 +74,7 @@ class EngineSection:
         What was missing for it when the disk was looked at last.
     """
 
-    def __init__(self, ui: Any, settings: Settings, actions: "EngineActions") -> None:
+    def __init__(self, ui: Any, settings: Settings, actions: EngineActions) -> None:
         self._ui = ui
         self._settings = settings
         self._actions = actions
@@ -70,11 +92,11 @@ class EngineSection:
         ui.urlEdit.connect("editingFinished()", self._changed)
         ui.tokenEdit.connect("editingFinished()", self._changed)
         ui.testButton.connect("clicked()", self._test_server)
-        ui.downloadButton.connect("clicked()", actions.download)
+        ui.downloadButton.connect("clicked()", actions.download_weights)
         ui.installButton.connect("clicked()", actions.install)
-        ui.repairButton.connect("clicked()", actions.repair)
-        ui.removePackagesButton.connect("clicked()", actions.remove)
-        ui.startButton.connect("clicked()", actions.start)
+        ui.repairButton.connect("clicked()", lambda: actions.change_packages("repair"))
+        ui.removePackagesButton.connect("clicked()", lambda: actions.change_packages("remove"))
+        ui.startButton.connect("clicked()", actions.make_ready)
         ui.stopButton.connect("clicked()", actions.stop)
         ui.engineSection.connect("contentsCollapsed(bool)", self._folded)
         self.look_at_disk()
@@ -117,6 +139,10 @@ class EngineSection:
         self._ui.logView.setVisible(True)
         for line in lines:
             self._ui.logView.appendPlainText(line)
+
+    def choose_place(self, place: Place) -> None:
+        """Choose as the user would."""
+        self._ui.placeBox.setCurrentIndex(_PLACES.index(place))
 
     def unfold(self) -> None:
         """Open the section, for something to be seen in it."""
@@ -200,26 +226,3 @@ class EngineSection:
         self._changed()
         self._ui.testLabel.setText(_("Asking …"))
         self._test.start(self.choice)
-
-
-class EngineActions:
-    """What the buttons of the section ask for."""
-
-    def __init__(
-        self,
-        *,
-        choice_changed: Callable[[], None],
-        start: Callable[[], None],
-        stop: Callable[[], None],
-        install: Callable[[], None],
-        repair: Callable[[], None],
-        remove: Callable[[], None],
-        download: Callable[[], None],
-    ) -> None:
-        self.choice_changed = choice_changed
-        self.start = start
-        self.stop = stop
-        self.install = install
-        self.repair = repair
-        self.remove = remove
-        self.download = download

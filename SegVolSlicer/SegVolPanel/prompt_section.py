@@ -73,6 +73,7 @@ class PromptSection:
         ui = self._ui
         can = state.phase not in _CANNOT_PROMPT and state.volume_node is not None
         typed = bool(self._names.text.strip())
+        self._placing.stop_if_gone()
         positive, negative = self._points() or (None, None)
         _set_checked(ui.addButton, self._placing.is_on(positive))
         _set_checked(ui.excludeButton, self._placing.is_on(negative))

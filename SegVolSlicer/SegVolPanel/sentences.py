@@ -18,8 +18,8 @@ class Circumstances:
         What has to be there before the engine can start.
     downloading
         What is being downloaded; or empty.
-    last_line
-        What an installation printed last.
+    installing
+        How far an installation is; or empty.
     placing
         Whether a click in a view is a prompt.
     any_volume
@@ -30,7 +30,7 @@ class Circumstances:
 
     missing: tuple[Missing, ...] = ()
     downloading: str = ""
-    last_line: str = ""
+    installing: str = ""
     placing: bool = False
     any_volume: bool = True
     auto_run: bool = True
@@ -80,7 +80,7 @@ def _volume_refused(state: ControllerState, _circumstances: Circumstances) -> Se
 
 
 def _installing(_state: ControllerState, circumstances: Circumstances) -> Sentence:
-    return Sentence(circumstances.last_line or _("The packages are being changed …"))
+    return Sentence(circumstances.installing)
 
 
 def _failed(state: ControllerState, _circumstances: Circumstances) -> Sentence:

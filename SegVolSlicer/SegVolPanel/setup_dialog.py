@@ -23,13 +23,10 @@ class SetupAnswers:
         Called with the folder of wheels, or None for the internet.
     server
         The user wants a server instead.
-    later
-        Not now.
     """
 
     go: Callable[[Path | None], None]
     server: Callable[[], None]
-    later: Callable[[], None]
 
 
 class SetupDialog:
@@ -40,7 +37,7 @@ class SetupDialog:
     ui_file
         ``SegVolSetup.ui``.
     answers
-        One of them is called, once.
+        One of them is called, once; none if the user does not want to now.
     """
 
     def __init__(self, ui_file: str, answers: SetupAnswers) -> None:
@@ -78,7 +75,9 @@ class SetupDialog:
                 )
             )
         lines.append("</ul>")
-        lines.append(_("<p>Both can be removed again. What you have placed is kept meanwhile.</p>"))
+        lines.append(
+            _("<p>It can all be removed again. What you have placed is kept meanwhile.</p>")
+        )
         self.ui.explanationLabel.setText("".join(lines))
         for widget in (self.ui.internetButton, self.ui.wheelsButton, self.ui.wheelsEdit):
             widget.setVisible(packages)
@@ -107,10 +106,14 @@ class SetupDialog:
         self._answer(self._answers.server)
 
     def _later(self) -> None:
-        self._answer(self._answers.later)
+        self._answer(_nothing)
 
     def _answer(self, action: Callable[[], None]) -> None:
         if not self._answered:
             self._answered = True
             self.widget.hide()
             action()
+
+
+def _nothing() -> None:
+    """What happens when the user does not want to now."""

@@ -89,7 +89,7 @@ def test_weights_that_are_not_there_or_not_weights_are_said(local_desk, tmp_path
 
 def test_device_and_memory_go_to_the_process_and_are_remembered(make_desk):
     desk = make_desk(device="cpu", memoryGb=3, place="computer", engineCollapsed=False)
-    choice = desk.panel._engine.choice
+    choice = desk.panel._engine._section.choice
     assert (choice.device, choice.memory_gb) == ("cpu", 3)
     desk.ui.memoryBox.setValue(2)
     desk.ui.memoryBox.editingFinished.emit()

@@ -46,7 +46,7 @@ def volume(bare_desk):
 
 
 def dialog(desk):
-    asked = desk.panel._dialog
+    asked = desk.panel._engine._dialog
     return asked if asked is not None and asked.widget.visible else None
 
 
@@ -71,7 +71,15 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     assert dialog(desk) is None
     assert desk.state.phase.value == "installing"
     assert not desk.ui.installButton.enabled
-    desk.until(lambda: desk.state.phase.value != "installing")
+    seen = set()
+
+    def installed():
+        seen.add(desk.said)
+        return desk.state.phase.value != "installing"
+
+    desk.until(installed)
+    assert any("packages" in said for said in seen)
+    assert not any("alpha" in said for said in seen)  # what the installer prints is in the log
     assert "alpha" in desk.ui.logView.toPlainText()
     desk.wait()
     assert desk.mask(volume)[20, 45, 60]
@@ -140,7 +148,7 @@ def test_an_installation_can_be_cancelled(bare_desk, volume, wheels):
     desk.until(lambda: desk.state.phase.value != "installing")
     assert "Cancelled" in desk.said
     assert not packages_folder().exists()
-    desk.until(lambda: not desk.panel._preparation.busy)
+    desk.until(lambda: not desk.panel._engine.busy)
     assert desk.state.has_prompts
 
 
@@ -164,7 +172,7 @@ def test_a_download_says_how_far_it_is_and_why_it_failed(make_desk, monkeypatch)
         assert "published weights" in desk.said
         assert desk.ui.cancelButton.enabled
         assert not desk.ui.downloadButton.enabled
-        desk.until(lambda: not desk.panel._download.running)
+        desk.until(lambda: not desk.panel._engine.download.running)
     assert desk.said.startswith("⚠")
     assert not segvol_file().exists()
     desk.until(lambda: desk.ui.downloadButton.enabled)
@@ -178,7 +186,7 @@ def test_a_download_can_be_cancelled(make_desk, monkeypatch):
         desk.click(desk.ui.downloadButton)
         desk.panel.poll()
         desk.click(desk.ui.cancelButton)
-        assert not desk.panel._download.running
+        assert not desk.panel._engine.download.running
         assert "goes on where this one ended" in desk.said
 
 
@@ -189,4 +197,4 @@ def test_weights_that_were_downloaded_are_not_asked_for(make_desk, home):
     desk.panel.poll()
     assert desk.ui.downloadButton.text == "SegVol is downloaded"
     assert not desk.ui.downloadButton.enabled
-    assert desk.panel._engine.missing == ()
+    assert desk.panel._engine._section.missing == ()

@@ -72,6 +72,18 @@ def test_place_mode_left_in_slicers_tool_bar_is_seen(desk, volume):
     assert not desk.ui.addButton.checked
 
 
+def test_lists_of_points_that_are_deleted_come_back_with_their_points(desk, volume):
+    click_organ(desk, volume)
+    nodes = desk.controller.prompt_nodes
+    desk.scene.RemoveNode(nodes.positive)
+    desk.panel.poll()
+    assert not in_place_mode()
+    assert not desk.ui.addButton.checked
+    assert len(prompts(desk).points) == 1
+    click_organ(desk, volume, (55, 45, 20))
+    assert len(prompts(desk).points) == 2
+
+
 def test_what_goes_on_is_seen_while_it_goes_on(desk, volume):
     desk.wait()
     desk.click(desk.ui.addButton)
