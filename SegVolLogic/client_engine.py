@@ -33,6 +33,7 @@ class ClientEngine:
         self._status = EngineStatus(EngineState.OFF)
         self._volume: Volume | None = None
         self._wanted: dict[str, tuple[int, Prompts]] = {}
+        self._unnamed: dict[str, int] = {}
         self._tickets = 0
         self._pump: SessionPump | None = None
         self._connected_to: Address | None = None
@@ -73,6 +74,8 @@ class ClientEngine:
         """Ask for segments, together."""
         self._tickets += 1
         self._wanted.update({key: (self._tickets, prompts) for key, prompts in wanted.items()})
+        for segment_id in wanted:
+            self._unnamed.pop(segment_id, None)
         if self._pump is not None:
             self._pump.request(self._tickets, wanted)
         return self._tickets
@@ -80,6 +83,7 @@ class ClientEngine:
     def cancel(self, segment_id: str) -> None:
         """Wait for a segment no longer."""
         self._wanted.pop(segment_id, None)
+        self._unnamed.pop(segment_id, None)
         if self._pump is not None:
             self._pump.cancel(segment_id)
 
@@ -113,12 +117,15 @@ class ClientEngine:
             return None
         if news.stage is EngineStage.UPLOAD:
             return news
+        if news.stage is EngineStage.NAMED:
+            return news if self._unnamed.pop(news.segment_id, 0) == news.ticket else None
         ticket, _ = self._wanted.get(news.segment_id, (0, None))
         if ticket != news.ticket:
             return None
         self._restarts = 0
         if news.stage in (EngineStage.FINAL, EngineStage.FAILED):
             del self._wanted[news.segment_id]
+            self._unnamed[news.segment_id] = news.ticket
         return news
 
     def _start_again(self, why: str) -> None:

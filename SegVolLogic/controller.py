@@ -188,6 +188,20 @@ class SegVolController:
         organ = None if prompts is None or prompts.text is None else organ_of(prompts.text)
         return self._commit(self._chosen.prompts(), prompts, organ)
 
+    def name_segment(self, name: str) -> None:
+        """Call the segment by the name of an organ, with its colour, and compute nothing.
+
+        Raises
+        ------
+        OrganError
+            If the name is not known.
+        SceneError
+            If there is no segment.
+        """
+        (organ,) = parse_names(name)
+        self._bench.name_segment(organ)
+        self._changed()
+
     # Computing
 
     def run(self) -> None:
@@ -362,6 +376,7 @@ class SegVolController:
 
     def _prompts_changed(self, segment_id: str, prompts: Prompts | None) -> None:
         self._announcements.complaint = ""
+        self._results.forget_names(segment_id)
         if prompts is None:
             self._results.forget(segment_id)
         elif self.options.auto_run:
@@ -420,6 +435,9 @@ class SegVolController:
 
     def _picture(self) -> ControllerState:
         circumstances = Circumstances(
-            self._installation.under_way, self._closed, self._announcements.complaint
+            self._installation.under_way,
+            self._closed,
+            self._announcements.complaint,
+            self._results.names_for(self._chosen.segment_id),
         )
         return picture_of(self._bench, self._requests, self._watch, circumstances)

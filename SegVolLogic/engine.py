@@ -41,6 +41,7 @@ class EngineStage(Enum):
     COARSE = "coarse"
     PROGRESS = "progress"
     FINAL = "final"
+    NAMED = "named"
     FAILED = "failed"
 
 
@@ -51,8 +52,8 @@ class EngineUpdate:
     Attributes
     ----------
     stage
-        ``COARSE`` and ``FINAL`` bring a mask, ``FAILED`` an error; nothing more comes for a segment
-        after ``FINAL`` or ``FAILED``.
+        ``COARSE`` and ``FINAL`` bring a mask, ``FAILED`` an error, ``NAMED`` names; nothing more
+        than those comes for a segment after ``FINAL`` or ``FAILED``.
     ticket
         Of the request that it answers; 0 for ``UPLOAD``.
     segment_id
@@ -65,6 +66,8 @@ class EngineUpdate:
         A sentence for the user, or empty.
     error
         Why it failed.
+    names
+        Organs that the final mask could show with their probabilities, the most probable first.
     """
 
     stage: EngineStage
@@ -74,6 +77,7 @@ class EngineUpdate:
     mask: ExtentMask | None = None
     message: str = ""
     error: SegVolError | None = None
+    names: tuple[tuple[str, float], ...] = ()
 
 
 class Engine(Protocol):
@@ -94,6 +98,8 @@ class Engine(Protocol):
 
     def request(self, wanted: Mapping[str, Prompts]) -> int:
         """Ask for segments by their IDs, together; a newer request for one replaces the older.
+
+        Masks of prompts without a name may be followed by names that fit them.
 
         Returns
         -------

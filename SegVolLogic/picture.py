@@ -25,11 +25,14 @@ class Circumstances:
         Whether everything has ended.
     complaint
         What is in the way, until something else happens; or empty.
+    names
+        What the segment could be.
     """
 
     installing: bool
     closed: bool
     complaint: str
+    names: tuple[tuple[str, float], ...] = ()
 
 
 def picture_of(
@@ -57,6 +60,7 @@ def picture_of(
         can_start_engine=engine.state in (EngineState.OFF, EngineState.FAILED),
         undo_label=bench.history.undo_label,
         redo_label=bench.history.redo_label,
+        names=circumstances.names,
     )
 
 

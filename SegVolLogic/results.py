@@ -7,6 +7,7 @@ from SegVolLogic.announcements import Announcements
 from SegVolLogic.engine import EngineStage, EngineUpdate
 from SegVolLogic.events import ResultWritten
 from SegVolLogic.requests import Requests
+from SegVolLogic.segments import is_unnamed
 from SegVolLogic.states import Options
 from SegVolLogic.voxel_change import ExtentMask
 from SegVolLogic.workbench import Workbench
@@ -29,9 +30,13 @@ class Results:
         self._requests = requests
         self._bench = bench
         self._announcements = announcements
+        self._names: dict[str, tuple[tuple[str, float], ...]] = {}
 
     def take(self, update: EngineUpdate, options: Options) -> None:
         """Take one update into the scene, unless it answers what nobody waits for any more."""
+        if update.stage is EngineStage.NAMED:
+            self._names[update.segment_id] = update.names
+            return
         if not self._requests.is_current(update):
             return
         if update.stage is EngineStage.FAILED:
@@ -44,8 +49,21 @@ class Results:
 
     def forget(self, segment_id: str) -> None:
         """Wait for a segment no longer, and take its coarse mask back."""
+        self._names.pop(segment_id, None)
         self._requests.forget(segment_id)
         self._bench.drop_preview(segment_id)
+
+    def names_for(self, segment_id: str | None) -> tuple[tuple[str, float], ...]:
+        """Names that fit the mask of a segment, with probabilities, unless it has a name."""
+        chosen = self._bench.chosen
+        if segment_id not in self._names or not chosen.segment_exists(segment_id):
+            return ()
+        unnamed = is_unnamed(chosen.segmentation_node, segment_id)
+        return self._names[segment_id] if unnamed else ()
+
+    def forget_names(self, segment_id: str) -> None:
+        """Forget what fitted the mask that a segment had."""
+        self._names.pop(segment_id, None)
 
     def forget_all(self) -> None:
         """Wait for nothing any more."""

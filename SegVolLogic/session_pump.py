@@ -31,6 +31,7 @@ _STAGES = {
     RemoteStage.COARSE: EngineStage.COARSE,
     RemoteStage.PROGRESS: EngineStage.PROGRESS,
     RemoteStage.FINAL: EngineStage.FINAL,
+    RemoteStage.NAMED: EngineStage.NAMED,
     RemoteStage.FAILED: EngineStage.FAILED,
 }
 
@@ -179,6 +180,7 @@ class SessionPump:
             mask,
             update.message or "",
             update.error,
+            update.names,
         )
 
     def _use_volume(self, volume: Volume | None) -> None:
@@ -195,7 +197,8 @@ class SessionPump:
             self._unsent.append((ticket, dict(wanted)))
         else:
             self._tickets.update(dict.fromkeys(wanted, ticket))
-            self._session.request(wanted)
+            nameless = [key for key, prompts in wanted.items() if prompts.text is None]
+            self._session.request(wanted, nameless)
 
     def _cancel(self, segment_id: str) -> None:
         for _, wanted in self._unsent:

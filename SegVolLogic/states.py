@@ -79,6 +79,8 @@ class ControllerState:
         Whether these would do something.
     undo_label, redo_label
         What would be undone or done again; None if nothing can be.
+    names
+        Organs that a segment without a name could be, with probabilities, the best first.
     """
 
     phase: Phase
@@ -96,6 +98,7 @@ class ControllerState:
     can_start_engine: bool
     undo_label: str | None
     redo_label: str | None
+    names: tuple[tuple[str, float], ...] = ()
 
 
 MESSAGES = {

@@ -131,6 +131,18 @@ class Workbench:
                 self.chosen.segment_id = segment_id
         return wanted
 
+    def name_segment(self, organ: Organ) -> None:
+        """Give the segment being worked on the name, colour and terminology of an organ.
+
+        Raises
+        ------
+        SceneError
+            If there is no segment.
+        """
+        segment_id = self.chosen.needed_segment()
+        with self._step("name"):
+            describe(self.chosen.segmentation_node, segment_id, organ)
+
     # Masks
 
     def write_result(

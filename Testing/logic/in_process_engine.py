@@ -18,6 +18,7 @@ _STAGES = {
     Stage.COARSE: EngineStage.COARSE,
     Stage.PROGRESS: EngineStage.PROGRESS,
     Stage.FINAL: EngineStage.FINAL,
+    Stage.NAMED: EngineStage.NAMED,
 }
 
 
@@ -30,8 +31,11 @@ def by_session(model):
             sessions.clear()
             sessions[id(volume)] = (Session(model, volume), volume)
         session, _ = sessions[id(volume)]
-        for update in session.segment(prompts):
-            yield _STAGES[update.stage], update.fraction, update.mask, update.message or ""
+        for update in session.segment_many([prompts], [] if prompts.text else [0]):
+            said = update.message or ""
+            if update.stage is Stage.NAMED:
+                said = tuple((each.organ.name, each.probability) for each in update.names)
+            yield _STAGES[update.stage], update.fraction, update.mask, said
 
     return answer
 
@@ -78,6 +82,7 @@ class InProcessEngine:
         self._volume = None
         self._wanted = {}
         self._running = {}
+        self._naming = {}
         self._tickets = itertools.count(1)
         self._upload = []
 
@@ -113,6 +118,7 @@ class InProcessEngine:
         ticket = next(self._tickets)
         for segment_id, prompts in wanted.items():
             self._running.pop(segment_id, None)
+            self._naming.pop(segment_id, None)
             self._wanted[segment_id] = (ticket, prompts)
         return ticket
 
@@ -127,7 +133,7 @@ class InProcessEngine:
             return [self._upload.pop(0)]
         for segment_id, (ticket, prompts) in list(self._wanted.items()):
             return [self._next_update(segment_id, ticket, prompts)]
-        return []
+        return self._next_names()
 
     def _next_update(self, segment_id, ticket, prompts):
         try:
@@ -138,6 +144,16 @@ class InProcessEngine:
             self.cancel(segment_id)
             return EngineUpdate(EngineStage.FAILED, ticket, segment_id, 0.0, error=error)
         if stage is EngineStage.FINAL:
+            self._naming[segment_id] = (ticket, self._running[segment_id])
             self.cancel(segment_id)
         cropped = None if mask is None else ExtentMask.of(np.asarray(mask))
         return EngineUpdate(stage, ticket, segment_id, fraction, cropped, message)
+
+    def _next_names(self):
+        for segment_id, (ticket, answers) in list(self._naming.items()):
+            for stage, fraction, _, said in answers:
+                if stage is EngineStage.NAMED:
+                    update = EngineUpdate(stage, ticket, segment_id, fraction, names=said)
+                    return [update]
+            del self._naming[segment_id]
+        return []

@@ -23,6 +23,7 @@ from scenes import (
 from segvol_core.errors import OrganError, PromptError
 from segvol_core.model.config import SegVolConfig, TextConfig
 from segvol_core.model.segvol import SegVol
+from segvol_core.organs import find
 from segvol_core.packages.job import JobCancelled, JobDone, JobFailed, JobRunning
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.session import Session
@@ -30,6 +31,7 @@ from SegVolLogic.controller import SegVolController
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import PrintedLines, ResultWritten, Said
+from SegVolLogic.labelmap_layers import segment_of
 from SegVolLogic.prompt_nodes import points_of
 from SegVolLogic.segment_tags import PROMPTS_TAG, stored_prompts
 from SegVolLogic.segment_writer import Overlap
@@ -253,6 +255,41 @@ def test_names_make_a_segment_each(desk):
     assert desk.segments() == list(ids)
     desk.controller.undo()
     assert desk.node.GetSegmentation().GetNumberOfSegments() == 0
+
+
+def test_a_clicked_segment_is_offered_names_and_takes_one_with_its_colour(scene, small):
+    volume = add_volume(scene, "axial", (18, 34, 36))
+    desk = Desk(scene, InProcessEngine(by_session(small)), volume=volume)
+    desk.click((13, 24, 12))
+    desk.wait()
+    assert desk.state.names == ()
+    desk.poll(3)
+    names = desk.state.names
+    wanted = Session(small, volume_of(volume)).identify(desk.mask())
+    assert dict(names[:3]) == {each.organ.name: each.probability for each in wanted[:3]}
+    mask = desk.mask()
+    organ = find(names[1][0])
+    desk.controller.name_segment(organ.name)
+    segment = desk.node.GetSegmentation().GetSegment(desk.state.segment_id)
+    assert segment.GetName() == organ.display_name
+    np.testing.assert_allclose(np.multiply(segment.GetColor(), 255), organ.color, atol=0.01)
+    assert desk.state.names == ()
+    assert not desk.state.running
+    np.testing.assert_array_equal(desk.mask(), mask)
+    desk.controller.undo()
+    assert segment_of(desk.node, desk.state.segment_id).GetName() != organ.display_name
+
+
+def test_a_new_prompt_takes_the_offered_names_away(scene, small):
+    volume = add_volume(scene, "axial", (18, 34, 36))
+    desk = Desk(scene, InProcessEngine(by_session(small)), volume=volume)
+    desk.click((13, 24, 12))
+    desk.wait()
+    desk.poll(3)
+    assert desk.state.names
+    desk.click((15, 20, 10))
+    desk.poll()
+    assert desk.state.names == ()
 
 
 def test_an_unknown_name_changes_nothing_and_offers_others(desk):
