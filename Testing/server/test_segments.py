@@ -13,12 +13,14 @@ from running_server import (
     StepByStep,
     final_masks,
     one_mask,
+    running_server,
     until,
 )
 from small_network import SMALL, point, prompts_of_every_kind, small_network, small_volume
 
 from segvol_core.client import RemoteSession, RemoteStage
 from segvol_core.errors import PromptError
+from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.session import Session
 from segvol_core.volume import Volume
@@ -402,3 +404,14 @@ def test_a_fault_while_naming_leaves_the_mask(
     assert [each.names for each in updates if each.stage is RemoteStage.NAMED] == [()]
     final = [each.mask for each in updates if each.stage is RemoteStage.FINAL]
     assert np.array_equal(final[0].whole(), wanted)
+
+
+def test_names_that_take_too_long_are_left_out(network: SegVol, volume: Volume) -> None:
+    prompts = prompts_of_every_kind(volume)["point"]
+    with (
+        running_server({"small": network}, naming_seconds=0.0) as server,
+        closing(server.session(volume)) as session,
+    ):
+        updates = list(session.segment({"it": prompts}, to_name=["it"]))
+    assert [each.names for each in updates if each.stage is RemoteStage.NAMED] == [()]
+    assert any(each.stage is RemoteStage.FINAL for each in updates)

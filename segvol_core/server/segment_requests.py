@@ -95,14 +95,16 @@ class Group:
         In the order of the prompts that the core was given.
     updates
         The core's answer, once it has begun.
-    told
-        When a client was last told of progress, by the monotonic clock.
+    told, masks_done
+        When a client was last told of progress, and when its last final mask was there, by the
+        monotonic clock.
     """
 
     volume: StoredVolume
     requests: list[SegmentRequest]
     updates: Iterator[Update] | None = None
     told: float = 0.0
+    masks_done: float | None = None
 
     @property
     def open_requests(self) -> list[SegmentRequest]:

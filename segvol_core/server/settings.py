@@ -26,6 +26,9 @@ class Settings:
         As of :class:`~segvol_core.session.Session`.
     encode_ahead
         Whether to encode volumes while nobody waits for an answer.
+    naming_seconds
+        How long names are looked for after the masks; a large network on a CPU needs longer than
+        anyone waits.
     max_volume_bytes
         Voxels of one volume.
     max_json_bytes
@@ -45,6 +48,7 @@ class Settings:
     windows: Placement = "lattice"
     precision: Precision = "float32"
     encode_ahead: bool = True
+    naming_seconds: float = 10.0
     max_volume_bytes: int = 2 * GIB
     max_json_bytes: int = 1024**2
     max_volumes: int = 64

@@ -129,6 +129,9 @@ class Worker(threading.Thread):
                 if group.updates is None:
                     self._begin(group)
                     return True
+                if self._is_too_long_for_names(group):
+                    self._end_without_names(group)
+                    return False
                 update = next(group.updates)
                 packed = None if update.mask is None else pack_mask(update.mask)
             except StopIteration:
@@ -190,6 +193,18 @@ class Worker(threading.Thread):
                 self._requests.end(request, RequestState.DONE)
             else:
                 self._requests.change(request)
+
+        if all(request.mask_stage == "final" for request in group.open_requests):
+            group.masks_done = group.masks_done or now
+
+    def _is_too_long_for_names(self, group: Group) -> bool:
+        begun = group.masks_done
+        return begun is not None and time.monotonic() - begun > self._settings.naming_seconds
+
+    def _end_without_names(self, group: Group) -> None:
+        with self._lock:
+            for request in group.open_requests:
+                self._requests.end(request, RequestState.DONE)
 
     def _fail(self, group: Group, kind: str, sentence: str) -> None:
         with self._lock:
