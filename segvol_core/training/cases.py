@@ -102,7 +102,11 @@ def prepare_cases(
                 unfinished.replace(kept)
             # Read from the file when used: full-sized cases of a large folder exceed the memory.
             arrays = torch.load(kept, weights_only=True, mmap=True)
-        label_values, parts = number_structures(arrays["structures"])
+        label_values, parts = number_structures(
+            # Folders kept by earlier versions hold label maps alone.
+            arrays.get("structures")
+            or {name: (value,) for name, value in record.label_values.items()}
+        )
         yield TrainingCase(
             name=record.name,
             split=record.split,

@@ -81,7 +81,8 @@ def read_case_volume(record: CaseRecord) -> CaseVolume:
 
 def _read_m3d(record: CaseRecord) -> CaseVolume:
     voxels = read_m3d_image(record.image)
-    labels, structures = None, {}
+    labels: LabelArray | None = None
+    structures: Structures = {}
     if record.labels is not None:
         labels, structures = read_m3d_masks(record.labels, record.label_values)
         if labels.shape != voxels.shape:
@@ -172,10 +173,8 @@ def _voxels_apart(labels: CanonicalVolume, ct: CanonicalVolume) -> float:
 
 def _orientation(upright: CanonicalVolume) -> str:
     letters = {}
-    for axis, flipped, (towards, away) in zip(
-        upright.axes, upright.flipped, ("SI", "AP", "RL"), strict=True
-    ):
-        letters[axis] = away if flipped else towards
+    for axis, flipped, ends in zip(upright.axes, upright.flipped, ("SI", "AP", "RL"), strict=True):
+        letters[axis] = ends[int(flipped)]
     return letters[2] + letters[1] + letters[0]
 
 

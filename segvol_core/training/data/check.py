@@ -1,0 +1,220 @@
+"""A look at all cases before a training: what would stop it, and what might spoil it."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segvol_core import organs
+from segvol_core.errors import OrganError
+from segvol_core.model.config import SegVolConfig
+from segvol_core.training.data.reading import CaseVolume, Spacing3, read_case_volume
+from segvol_core.training.data.records import TRAIN, CaseRecord, TrainingDataError
+
+_SPACING_MM = (0.2, 10.0)
+"""Voxels of CTs of patients are within; others are mostly a header without a size."""
+_TILT_DEGREES = 10.0
+_OTHER_SPACING = 3.0
+"""So many times the median slice distance of all cases is worth a look."""
+_FEW_VOXELS = 8
+_ALL_CASES = "all cases"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a person should know about a case; an error stops the training."""
+
+    case: str
+    message: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True)
+class CheckedCase:
+    """Figures of a case that could be read.
+
+    Attributes
+    ----------
+    shape_zyx
+        Voxels in upright axes.
+    spacing_zyx
+        In mm, None where the files do not say.
+    orientation
+        Where the file's axes i, j, k point to, such as ``"LPS"``.
+    lowest, highest
+        Values of voxels.
+    voxels
+        Of each annotated structure.
+    """
+
+    name: str
+    split: str
+    shape_zyx: tuple[int, ...]
+    spacing_zyx: Spacing3 | None
+    orientation: str
+    lowest: float
+    highest: float
+    voxels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What was found in a folder."""
+
+    cases: tuple[CheckedCase, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that stop a training."""
+        return tuple(finding for finding in self.findings if finding.is_error)
+
+    @property
+    def voxels(self) -> dict[str, list[int]]:
+        """Of each structure its voxels in the cases that are annotated for it."""
+        found: dict[str, list[int]] = collections.defaultdict(list)
+        for case in self.cases:
+            for name, count in case.voxels.items():
+                found[name].append(count)
+        return dict(found)
+
+
+def check_cases(
+    records: Iterable[CaseRecord], config: SegVolConfig
+) -> Iterator[Finding | CheckedCase]:
+    """Read one case after the other; findings come before the figures of their case."""
+    for record in records:
+        try:
+            case = read_case_volume(record)
+        except TrainingDataError as error:
+            yield Finding(record.name, str(error).removeprefix(f"{record.name}: "), is_error=True)
+            continue
+        voxels = _voxels_of(case)
+        yield from _findings(record, case, voxels, config)
+        yield CheckedCase(
+            record.name,
+            record.split,
+            case.voxels.shape,
+            case.spacing_zyx,
+            case.orientation,
+            float(case.voxels.min()),
+            float(case.voxels.max()),
+            voxels,
+        )
+
+
+def report_on(found: Iterable[Finding | CheckedCase]) -> DataReport:
+    """Put together what was found in single cases, and look at all of them together."""
+    cases, findings = [], []
+    for each in found:
+        if isinstance(each, Finding):
+            findings.append(each)
+        else:
+            cases.append(each)
+    report = DataReport(tuple(cases), tuple(findings))
+    return DataReport(report.cases, (*report.findings, *_findings_together(report)))
+
+
+def _voxels_of(case: CaseVolume) -> dict[str, int]:
+    if case.labels is None:
+        return {}
+    counts = np.bincount(case.labels.ravel())
+    return {
+        name: int(sum(counts[value] for value in values if value < len(counts)))
+        for name, values in case.structures.items()
+    }
+
+
+def _findings(
+    record: CaseRecord, case: CaseVolume, voxels: dict[str, int], config: SegVolConfig
+) -> Iterator[Finding]:
+    for message in case.warnings:
+        yield Finding(record.name, message)
+    if case.tilt_degrees > _TILT_DEGREES:
+        yield Finding(
+            record.name,
+            f"its axes are {case.tilt_degrees:.0f}° from the patient's; they are taken as they lie",
+        )
+    if case.spacing_zyx is None:
+        yield Finding(
+            record.name,
+            "its files do not say how large a voxel is nor where its axes point: taken for RAS"
+            + (
+                "."
+                if config.spacing_mm is None
+                else f"; this network needs {config.spacing_mm[0]:g} mm."
+            ),
+            is_error=config.spacing_mm is not None,
+        )
+    elif not all(_SPACING_MM[0] <= mm <= _SPACING_MM[1] for mm in case.spacing_zyx):
+        sizes = " x ".join(f"{mm:g}" for mm in case.spacing_zyx)
+        yield Finding(record.name, f"a voxel of {sizes} mm (z, y, x) is unusual for a CT.")
+    if not case.in_hounsfield and config.hounsfield_levels is not None:
+        yield Finding(
+            record.name,
+            "its values are normalised, and this network reads Hounsfield units.",
+            is_error=True,
+        )
+    empty = [name for name, count in voxels.items() if count == 0]
+    if empty and len(empty) == len(voxels):
+        yield Finding(record.name, "its labels are empty: no structure has a voxel.")
+    elif empty:
+        yield Finding(record.name, f"empty labels: {_listed(empty)}.")
+    small = [name for name, count in voxels.items() if 0 < count < _FEW_VOXELS]
+    if small:
+        yield Finding(record.name, f"labels of fewer than {_FEW_VOXELS} voxels: {_listed(small)}.")
+    if case.labels is not None:
+        known = {0, *(value for values in case.structures.values() for value in values)}
+        unnamed = sorted(set(np.unique(case.labels).tolist()) - known)
+        if unnamed:
+            yield Finding(
+                record.name,
+                f"labels without a name, taught as background: {_listed(list(map(str, unnamed)))}.",
+            )
+
+
+def _findings_together(report: DataReport) -> Iterator[Finding]:
+    training = [case for case in report.cases if case.split == TRAIN]
+    if not report.cases:
+        yield Finding(_ALL_CASES, "none of them can be read.", is_error=True)
+        return
+    if not training:
+        yield Finding(
+            _ALL_CASES,
+            "none has labels to train with; `segvol train` then learns from regions alone.",
+        )
+    shown = {name for case in training for name, count in case.voxels.items() if count}
+    never = [name for name in report.voxels if name not in shown]
+    if never:
+        yield Finding(_ALL_CASES, f"no case for training shows {_listed(never)}.")
+    words = [name for name in report.voxels if not _is_known(name)]
+    if words:
+        yield Finding(
+            _ALL_CASES,
+            f"not in the vocabulary, so that only these very words find them: {_listed(words)}.",
+        )
+    slices = {case.name: case.spacing_zyx[0] for case in report.cases if case.spacing_zyx}
+    if slices:
+        median = float(np.median(list(slices.values())))
+        for name, distance in slices.items():
+            if not 1 / _OTHER_SPACING <= distance / median <= _OTHER_SPACING:
+                yield Finding(
+                    name,
+                    f"its slices are {distance:g} mm apart, those of most cases {median:g} mm.",
+                )
+
+
+def _is_known(name: str) -> bool:
+    try:
+        organs.find(name)
+    except OrganError:
+        return False
+    return True
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,0 +1,190 @@
+"""A folder of CTs in any arrangement, described by a small ``dataset.yaml`` in it.
+
+With label maps::
+
+    image: "images/{case}.nii.gz"
+    labels: "labels/{case}.nrrd"
+    structures: {liver: 1, left kidney: 2}
+
+or with a file per structure::
+
+    image: "{case}/ct.nii.gz"
+    masks: "{case}/segmentations/{structure}.nii.gz"
+    structures: [liver, kidney_left]      # left out: every file that is there
+
+``validation`` may name cases that are kept for validation, ``name`` the data set. A CT without
+labels is an unlabelled case, and a structure without a file is not annotated in that case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from segvol_core.training.data.records import (
+    TRAIN,
+    UNLABELLED,
+    VALIDATION,
+    CaseRecord,
+    TrainingDataError,
+)
+
+DESCRIPTION = "dataset.yaml"
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class FolderDescription:
+    """What a ``dataset.yaml`` says.
+
+    Attributes
+    ----------
+    image, labels, masks
+        Paths in the folder, with ``{case}`` (and ``{structure}`` in ``masks``) in them.
+    structures
+        Names and their values in the label maps; or, for masks, names as the files have them, or
+        names and what the files call them.
+    """
+
+    image: str
+    labels: str | None = None
+    masks: str | None = None
+    structures: dict[Name, int] | dict[Name, str] | tuple[Name, ...] = ()
+    validation: tuple[str, ...] = ()
+    name: str = ""
+
+
+def read_named_folder(folder: Path) -> list[CaseRecord]:
+    """Cases of a folder with a ``dataset.yaml``.
+
+    Raises
+    ------
+    TrainingDataError
+        If it says something else than it may, or no CT is where it says.
+    """
+    path = folder / DESCRIPTION
+    description = _read_description(path)
+    files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*"))
+    images = _without_labels(_matches(description.image, files), description, files)
+    if not images:
+        raise TrainingDataError(f"{path}: no file is named like {description.image}.")
+    masks: dict[str, dict[str, str]] = {}
+    if description.masks is not None:
+        for file, found in _matches(description.masks, files).items():
+            masks.setdefault(found["case"], {})[found["structure"]] = file
+    there = set(files)
+    records = []
+    for file, found in images.items():
+        case = found["case"]
+        labels = None
+        if description.labels is not None:
+            labels = description.labels.replace("{case}", case)
+            labels = labels if labels in there else None
+        values = description.structures if labels is not None else {}
+        own = _named_masks(description, masks.get(case, {}))
+        labelled = labels is not None or bool(own)
+        split = VALIDATION if case in description.validation else TRAIN
+        records.append(
+            CaseRecord(
+                name=case,
+                split=split if labelled else UNLABELLED,
+                dataset=description.name or folder.resolve().name,
+                image=folder / file,
+                labels=None if labels is None else folder / labels,
+                label_values=dict(values),  # type: ignore[arg-type]
+                masks={name: folder / mask for name, mask in own.items()},
+            )
+        )
+    labelled_cases = {record.name for record in records if record.split != UNLABELLED}
+    missing = [case for case in description.validation if case not in labelled_cases]
+    if missing:
+        raise TrainingDataError(f"{path}: there is no labelled case {missing[0]} for validation.")
+    return records
+
+
+def _read_description(path: Path) -> FolderDescription:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        description = TypeAdapter(FolderDescription).validate_python(values)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TrainingDataError(f"{path} cannot be read as YAML: {error}") from error
+    except ValidationError as error:
+        raise TrainingDataError(f"{path}: {sentences(error)}") from error
+    if "{case}" not in description.image:
+        raise TrainingDataError(f"{path}: “image” must have {{case}} in it.")
+    if (description.labels is None) == (description.masks is None):
+        raise TrainingDataError(f"{path}: give either “labels” or “masks”.")
+    if description.labels is not None:
+        if "{case}" not in description.labels:
+            raise TrainingDataError(f"{path}: “labels” must have {{case}} in it.")
+        numbers = description.structures
+        if not isinstance(numbers, dict) or not all(isinstance(v, int) for v in numbers.values()):
+            raise TrainingDataError(
+                f"{path}: “structures” must name the values of the labels, such as {{liver: 1}}."
+            )
+    elif "{case}" not in (masks := description.masks or "") or "{structure}" not in masks:
+        raise TrainingDataError(f"{path}: “masks” must have {{case}} and {{structure}} in it.")
+    return description
+
+
+def sentences(error: ValidationError) -> str:
+    """What is wrong with settings, in a line."""
+    found = dict.fromkeys(
+        f"“{'.'.join(map(str, each['loc'][:3]))}” {_reason(each['type'], each['msg'])}"
+        for each in error.errors()
+    )
+    return "; ".join(found) + "."
+
+
+def _reason(kind: str, message: str) -> str:
+    if kind == "unexpected_keyword_argument":
+        return "is not known"
+    if kind in {"missing", "missing_argument"}:
+        return "is missing"
+    return f"is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _matches(pattern: str, files: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Files that fit a pattern, and what stands in them for its names."""
+    seen: set[str] = set()
+    expression = ""
+    for part in re.split(r"(\{case\}|\{structure\})", pattern):
+        name = part.strip("{}")
+        if part not in {"{case}", "{structure}"}:
+            expression += re.escape(part)
+        elif name in seen:
+            expression += f"(?P={name})"
+        else:
+            seen.add(name)
+            expression += f"(?P<{name}>[^/]+)"
+    found = ((file, re.fullmatch(expression, file)) for file in files)
+    return {file: match.groupdict() for file, match in found if match is not None}
+
+
+def _without_labels(
+    images: dict[str, dict[str, str]], description: FolderDescription, files: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """Leave out label maps that are named like a CT: a_labels.nrrd is no case “a_labels”."""
+    if description.labels is None:
+        return images
+    of_another = {
+        file
+        for file, found in _matches(description.labels, files).items()
+        if description.image.replace("{case}", found["case"]) in images
+    }
+    return {file: found for file, found in images.items() if file not in of_another}
+
+
+def _named_masks(description: FolderDescription, found: dict[str, str]) -> dict[str, str]:
+    wanted = description.structures
+    if not wanted:
+        return found
+    called = wanted if isinstance(wanted, dict) else {name: name for name in wanted}
+    return {name: found[str(file)] for name, file in called.items() if str(file) in found}
