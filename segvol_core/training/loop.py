@@ -14,7 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.examples import Example, PromptBatch, Structures
 from segvol_core.training.losses import segmentation_loss
+from segvol_core.training.optimisers import OptimiserName
 from segvol_core.training.recognition import Recognition
+from segvol_core.training.state import TrainingState
 from segvol_core.training.workers import average_over_workers
 from segvol_core.training.zoom_in import boxes_around, coarse_in_window
 
@@ -36,6 +38,8 @@ class LoopSettings:
         Of the exponential moving average of the weights, which is what training yields.
     half_precision
         Matrix products in bfloat16: a third of their time on CPUs that have it.
+    optimiser
+        See :func:`~segvol_core.training.optimisers.make_optimisers`.
     """
 
     steps: int | None = None
@@ -46,6 +50,7 @@ class LoopSettings:
     largest_gradient: float = 1.0
     average_decay: float = 0.998
     half_precision: bool = True
+    optimiser: OptimiserName = "muon"
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
@@ -65,7 +70,11 @@ class Progress:
     fraction
         Part of the training that is done, 0 to 1.
     losses
-        Mean loss of the step for each kind of prompt.
+        Mean loss of the step for each kind of prompt, in this process.
+    loss
+        Mean loss that was minimised, over all processes.
+    stopped
+        Whether somebody asked to stop here.
     """
 
     step: int
@@ -73,6 +82,8 @@ class Progress:
     fraction: float
     learning_rate: float
     losses: dict[str, float]
+    loss: float
+    stopped: bool = False
 
 
 def train(
@@ -94,35 +105,60 @@ def train(
     report
         Called after every step with its progress and the averaged network.
     """
-    device = next(model.parameters()).device
-    average = SegVol(model.config).to(device)
-    average.load_state_dict(model.state_dict())
-    average.eval()
-    recognition = Recognition(model.config).to(device)
-    whole = nn.ModuleList([model, recognition])
-    optimisers = _optimisers(whole, settings)
-    whole.train()
-    step, seconds, usual = 0, 0.0, math.inf
-    fraction = 0.0
-    while fraction < 1:
+    state = TrainingState(model, settings.optimiser, settings.learning_rate, settings.weight_decay)
+    for progress in training_steps(state, examples, settings):
+        report(progress, state.average)
+    return state.average
+
+
+def training_steps(
+    state: TrainingState,
+    examples: Iterator[list[Example]],
+    settings: LoopSettings,
+    wants_to_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress]:
+    """Take step after step; between two of them the state is whole and can be saved.
+
+    Parameters
+    ----------
+    state
+        Changed in place.
+    examples
+        One list of examples per step; gradients are accumulated over a list.
+    settings
+        Bounds and rates.
+    wants_to_stop
+        Asked after every step; if it says so in one process, all stop after the same step.
+    """
+    state.whole.train()
+    while state.fraction < 1:
         started = time.monotonic()
-        rate = settings.learning_rate * _schedule(step, fraction, settings)
-        for optimiser in optimisers:
+        rate = settings.learning_rate * _schedule(state.step, state.fraction, settings)
+        for optimiser in state.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        losses = _accumulate_gradients(model, recognition, next(examples), settings.half_precision)
-        taken = average_over_workers(whole, time.monotonic() - started)
-        nn.utils.clip_grad_norm_(whole.parameters(), settings.largest_gradient)
-        for optimiser in optimisers:
+        loss, losses = _accumulate_gradients(
+            state.model, state.recognition, next(examples), settings.half_precision
+        )
+        taken, loss, stops = average_over_workers(
+            state.whole, [time.monotonic() - started, loss, float(wants_to_stop())]
+        )
+        nn.utils.clip_grad_norm_(state.whole.parameters(), settings.largest_gradient)
+        for optimiser in state.optimisers:
             optimiser.step()
-        whole.zero_grad()
-        _update_average(average, model, min(settings.average_decay, (1 + step) / (10 + step)))
-        step += 1
-        usual = taken if math.isinf(usual) else 0.95 * usual + 0.05 * min(taken, 3 * usual)
-        seconds += min(taken, 10 * usual)
-        fraction = _fraction(step, seconds, settings)
-        report(Progress(step, seconds, fraction, rate, losses), average)
-    return average
+        state.whole.zero_grad()
+        decay = min(settings.average_decay, (1 + state.step) / (10 + state.step))
+        _update_average(state.average, state.model, decay)
+        state.step += 1
+        usual = state.usual
+        state.usual = taken if math.isinf(usual) else 0.95 * usual + 0.05 * min(taken, 3 * usual)
+        state.seconds += min(taken, 10 * state.usual)
+        state.fraction = _fraction(state.step, state.seconds, settings)
+        yield Progress(
+            state.step, state.seconds, state.fraction, rate, losses, loss, stopped=stops > 0
+        )
+        if stops > 0:
+            return
 
 
 def prompt_losses(
@@ -186,9 +222,11 @@ def _on(points: tuple[Tensor, Tensor] | None, device: torch.device) -> tuple[Ten
 
 def _accumulate_gradients(
     model: SegVol, recognition: Recognition, examples: list[Example], half_precision: bool
-) -> dict[str, float]:
+) -> tuple[float, dict[str, float]]:
+    """Mean loss of the examples, and their mean losses for each kind of prompt."""
     device = next(model.parameters()).device
     sums: dict[str, list[float]] = {}
+    total = 0.0
     for example in examples:
         images = torch.stack([example.overview, example.window])[:, None].to(device)
         named = None
@@ -207,10 +245,11 @@ def _accumulate_gradients(
             loss = loss + _RECOGNITION_WEIGHT * named.mean()
             sums.setdefault("names", []).append(float(named.detach().mean()))
         torch.autograd.backward(loss / len(examples))
+        total += float(loss.detach()) / len(examples)
         for prompts, pair in zip(example.prompts, losses, strict=True):
             for place, part in zip(("out", "in"), pair, strict=True):
                 sums.setdefault(f"{place}:{prompts.kind}", []).append(float(part.detach().mean()))
-    return {kind: sum(values) / len(values) for kind, values in sums.items()}
+    return total, {kind: sum(values) / len(values) for kind, values in sums.items()}
 
 
 def _schedule(step: int, fraction: float, settings: LoopSettings) -> float:
@@ -228,26 +267,3 @@ def _update_average(average: SegVol, model: SegVol, decay: float) -> None:
     with torch.no_grad():
         for kept, new in zip(average.parameters(), model.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
-
-
-def _optimisers(model: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of layers, AdamW without decay for vectors, embeddings, convolutions.
-
-    Muon (Jordan et al. 2024) takes steps of equal size in all directions of a matrix; with its
-    update scaled to AdamW's (Liu et al. 2025) both share one learning rate.
-    """
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        embedding = "embed" in name or name.endswith(("mask_tokens.weight", "iou_token.weight"))
-        (matrices if parameter.ndim == 2 and not embedding else others).append(parameter)
-    rate = settings.learning_rate
-    return [
-        torch.optim.Muon(
-            matrices,
-            lr=rate,
-            weight_decay=settings.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-    ]

@@ -34,6 +34,7 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
         Dice of each structure, for each kind of prompt.
     """
     model.eval()
+    device = next(model.parameters()).device
     found: dict[str, dict[str, list[float]]] = {"text": {}, "click": {}, "box": {}}
     for case in cases:
         if case.labels is None:
@@ -43,7 +44,7 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
             shape, model.config.window, augment.NONE, np.random.default_rng(0), 1.0
         )
         geometry = overview.zoomed_out()
-        image = augment.sample_image(case.image, geometry)
+        image = augment.sample_image(case.image, geometry).to(device)
         labels = augment.sample_labels(case.labels, geometry)
         with torch.inference_mode():
             embedding = model.image_encoder(image[None, None])
@@ -52,17 +53,18 @@ def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dic
                 if mask.sum() < _MIN_VOXELS:
                     continue
                 click = torch.from_numpy(simulate.centre_voxel(mask)).float().reshape(1, 1, 3)
+                positive = torch.ones(1, 1, device=device)
                 box = torch.from_numpy(simulate.box_of(mask))[None]
                 text = model.text_encoder([spellings(name)[0]])
                 logits = {
                     "text": model.decode(embedding, text_embedding=text, image=image[None]),
                     "click": model.decode(
-                        embedding, points=(click, torch.ones(1, 1)), image=image[None]
+                        embedding, points=(click.to(device), positive), image=image[None]
                     ),
-                    "box": model.decode(embedding, boxes=box, image=image[None]),
+                    "box": model.decode(embedding, boxes=box.to(device), image=image[None]),
                 }
                 for kind, low in logits.items():
-                    predicted = (model.upscale(low)[0, 0] > 0).numpy()
+                    predicted = (model.upscale(low)[0, 0] > 0).cpu().numpy()
                     found[kind].setdefault(name, []).append(dice(predicted, mask))
     return {
         kind: {name: float(np.mean(values)) for name, values in structures.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.distributed as dist
@@ -55,28 +55,32 @@ def run_in_workers(count: int, work: Callable[[int], None]) -> None:
                     process.terminate()
 
 
-def average_over_workers(model: nn.Module, number: float) -> float:
-    """Average gradients, in place, and one number over all workers.
+def average_over_workers(model: nn.Module, numbers: Sequence[float]) -> list[float]:
+    """Average gradients, in place, and some numbers over all workers.
 
-    A parameter without a gradient counts as one with a gradient of zero, so that all workers take
-    the same step. Without other workers nothing changes.
+    A parameter that has a gradient in one worker only counts in the others as one with a gradient
+    of zero, as in one process with the examples of all; one that has none anywhere keeps none.
+    Without other workers nothing changes.
     """
     if not dist.is_initialized():
-        return number
-    parameters = list(model.parameters())
+        return list(numbers)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = [
         parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
         for parameter in parameters
     ]
-    flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([number])])
+    present = [float(parameter.grad is not None) for parameter in parameters]
+    beside = torch.tensor([*present, *numbers], device=gradients[0].device)
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), beside])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
+    averaged: list[float] = flat[len(flat) - len(beside) :].tolist()
     start = 0
-    for parameter in parameters:
+    for parameter, wanted in zip(parameters, averaged, strict=False):
         part: Tensor = flat[start : start + parameter.numel()]
-        parameter.grad = part.view_as(parameter)
+        parameter.grad = part.view_as(parameter) if wanted else None
         start += parameter.numel()
-    return float(flat[-1])
+    return averaged[len(parameters) :]
 
 
 def _join_and_work(rank: int, count: int, meeting_point: str, work: Callable[[int], None]) -> None:

@@ -1,0 +1,82 @@
+"""What a training has come to: weights, their average, optimisers, clock and random numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from segvol_core.model.segvol import SegVol
+from segvol_core.training.optimisers import OptimiserName, make_optimisers
+from segvol_core.training.recognition import Recognition
+
+
+class TrainingState:
+    """All that the next step depends on, but for the examples.
+
+    Parameters
+    ----------
+    model
+        Network to train, on the device to train on; frozen where its parameters want no gradient.
+
+    Attributes
+    ----------
+    average
+        Network of the exponential moving average of the weights, which is what training yields.
+    whole
+        The network and what is trained with it and thrown away.
+    step
+        Steps done.
+    seconds
+        Time spent in steps.
+    usual
+        What a step usually takes, in seconds.
+    fraction
+        Part of the training that is done, 0 to 1.
+    """
+
+    def __init__(
+        self, model: SegVol, optimiser: OptimiserName, learning_rate: float, weight_decay: float
+    ) -> None:
+        device = next(model.parameters()).device
+        self.model = model
+        self.average = SegVol(model.config).to(device)
+        self.average.load_state_dict(model.state_dict())
+        self.average.eval()
+        self.recognition = Recognition(model.config).to(device)
+        self.whole = nn.ModuleList([model, self.recognition])
+        self.optimisers = make_optimisers(self.whole, optimiser, learning_rate, weight_decay)
+        self.step, self.seconds, self.usual, self.fraction = 0, 0.0, math.inf, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain numbers, for :func:`torch.save`."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "usual": self.usual,
+            "fraction": self.fraction,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "recognition": self.recognition.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where a state was saved.
+
+        Raises
+        ------
+        KeyError, RuntimeError, ValueError
+            If it is the state of another network.
+        """
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.recognition.load_state_dict(state["recognition"])
+        for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.usual, self.fraction = float(state["usual"]), float(state["fraction"])
+        torch.set_rng_state(state["random"])
