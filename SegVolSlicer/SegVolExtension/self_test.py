@@ -167,6 +167,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
         node = slicer.util.addVolumeFromArray(phantom(), left_posterior, self.ct_name)
         slicer.util.setSliceViewerLayers(background=node, fit=True)
         self.ui.volumeSelector.setCurrentNode(node)
+        self._until(lambda: self._state.volume_node is node and self.ui.addButton.enabled)
         return node
 
     def _click(self, organ, from_middle_mm=(0.0, 0.0, 0.0)):
