@@ -45,6 +45,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
     def tearDown(self):
         """Leave an empty scene, and what the user had chosen."""
         self.panel.controller.cancel()
+        self.ui.nameEdit.setText("")
         slicer.mrmlScene.Clear()
         for box, index in zip(self.boxes, self.chosen_before, strict=True):
             box.setCurrentIndex(index)
