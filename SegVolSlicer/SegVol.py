@@ -56,6 +56,8 @@ class SegVolWidget(ScriptedLoadableModuleWidget):
 
         self.panel = Panel(self.resourcePath("UI"))
         self.layout.addWidget(self.panel.widget)
+        if self.parent.isEntered:  # reloaded: Slicer does not say again that it is shown
+            self.enter()
 
     def enter(self):
         """Work, being shown."""
