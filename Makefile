@@ -24,7 +24,7 @@ lint: .venv/.for-tests
 	@touch $@
 
 .venv/.for-demo: .venv/.made pyproject.toml constraints.txt
-	$(INSTALL) '.[train]'
+	$(INSTALL) '.[evaluate]'
 	@touch $@
 
 .venv/.for-tests: .venv/.made pyproject.toml constraints.txt

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from segvol_core.client import RemoteStage
 from segvol_core.errors import SegVolError
 from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
@@ -34,15 +35,8 @@ class EngineStatus:
     message: str = ""
 
 
-class EngineStage(Enum):
-    """What an update brings."""
-
-    UPLOAD = "upload"
-    COARSE = "coarse"
-    PROGRESS = "progress"
-    FINAL = "final"
-    NAMED = "named"
-    FAILED = "failed"
+EngineStage = RemoteStage
+"""What an update brings: the same as the client's updates."""
 
 
 @dataclass(frozen=True, eq=False)

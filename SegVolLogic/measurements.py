@@ -1,6 +1,7 @@
 """Volumes and mean values of segments, in a table of the scene.
 
-For more, Slicer has its module Segment Statistics.
+In the desktop, Slicer's Segment Statistics measures; on slicer-core, which has not got it, what is
+here gives the same numbers.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import vtk
 
+from SegVolLogic import slicer_statistics
 from SegVolLogic.labelmap_layers import segment_ids, segment_of
 from SegVolLogic.segment_grid import grid_for
 from SegVolLogic.segment_writer import segment_mask
@@ -64,15 +66,27 @@ def measure(segmentation_node: Any, volume_node: Any) -> list[Measurement]:
 def add_table(segmentation_node: Any, volume_node: Any) -> Any:
     """Add a table node with the measurements of all segments to the scene.
 
+    In the desktop, Slicer's Segment Statistics fills it, with more columns than ours.
+
     Raises
     ------
     SegVolError
         As :func:`measure`.
     """
-    measurements = measure(segmentation_node, volume_node)
+    grid_for(segmentation_node, volume_node)
+    by_slicer = slicer_statistics.can_measure(segmentation_node, volume_of(volume_node).ijk_to_ras)
+    measurements = [] if by_slicer else measure(segmentation_node, volume_node)
     table = segmentation_node.GetScene().AddNewNodeByClass(
         "vtkMRMLTableNode", f"{segmentation_node.GetName()} volumes"
     )
+    if by_slicer:
+        slicer_statistics.fill_table(table, segmentation_node, volume_node)
+    else:
+        _fill_table(table, measurements)
+    return table
+
+
+def _fill_table(table: Any, measurements: list[Measurement]) -> None:
     names, voxels = vtk.vtkStringArray(), vtk.vtkIdTypeArray()
     volumes, means = vtk.vtkDoubleArray(), vtk.vtkDoubleArray()
     columns = (
@@ -90,7 +104,6 @@ def add_table(segmentation_node: Any, volume_node: Any) -> Any:
         means.InsertNextValue(float("nan") if each.mean_hu is None else each.mean_hu)
     for column, _ in columns:
         table.AddColumn(column)
-    return table
 
 
 def _mean(mask: ExtentMask, voxels: Any) -> float | None:

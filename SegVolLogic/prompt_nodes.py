@@ -137,6 +137,7 @@ def show_box(node: Any, box: Box | None) -> None:
             object_to_node, size = _placement(transformed(world_to_node(node), box.corners))
             node.SetSize(*size.tolist())
             node.SetAndObserveObjectToNodeMatrix(to_vtk(object_to_node))
+        _let_handles_be_dragged(node, box is not None)
     finally:
         node.EndModify(was_modifying)
 
@@ -161,7 +162,17 @@ def add_prompt_nodes(scene: Any) -> PromptNodes:
                 display.SetPointLabelsVisibility(False)
             else:
                 display.SetFillOpacity(0.05)
+                display.SetPropertiesLabelVisibility(False)
+                display.SetRotationHandleVisibility(False)
+    _let_handles_be_dragged(box, False)
     return PromptNodes(positive, negative, box)
+
+
+def _let_handles_be_dragged(box: Any, on: bool) -> None:
+    """Show a region's handles, or none: one without a size would show them at the origin."""
+    display = box.GetDisplayNode()
+    if display is not None:
+        display.SetHandlesInteractive(on)
 
 
 def _world_position(node: Any, index: int) -> Position:

@@ -6,6 +6,7 @@ from segvol_core.errors import SegVolError
 from SegVolLogic.announcements import Announcements
 from SegVolLogic.engine import EngineStage, EngineUpdate
 from SegVolLogic.events import ResultWritten
+from SegVolLogic.labelmap_layers import segment_of
 from SegVolLogic.requests import Requests
 from SegVolLogic.segments import is_unnamed
 from SegVolLogic.states import Options
@@ -45,7 +46,7 @@ class Results:
         if update.mask is not None:
             self._write(update.segment_id, update.mask, update.stage, options)
         if update.message:
-            self._announcements.say(update.message)
+            self._announcements.say(f"{self._name(update.segment_id)}: {update.message}")
 
     def forget(self, segment_id: str) -> None:
         """Wait for a segment no longer, and take its coarse mask back."""
@@ -83,6 +84,13 @@ class Results:
             self._failed(segment_id, str(error))
             return
         self._announcements.tell(ResultWritten(segment_id, stage))
+
+    def _name(self, segment_id: str) -> str:
+        """What the user calls the segment: several may have been asked for."""
+        chosen = self._bench.chosen
+        if not chosen.segment_exists(segment_id):
+            return segment_id
+        return str(segment_of(chosen.segmentation_node, segment_id).GetName())
 
     def _failed(self, segment_id: str, message: str) -> None:
         self.forget(segment_id)

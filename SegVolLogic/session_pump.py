@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from segvol_core.client import Connection, RemoteSession, RemoteStage, RemoteUpdate
+from segvol_core.client import Connection, RemoteSession, RemoteUpdate
 from segvol_core.connection import ServerGoneError
 from segvol_core.errors import SegVolError
 from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
-from SegVolLogic.engine import EngineStage, EngineUpdate
+from SegVolLogic.engine import EngineUpdate
 from SegVolLogic.voxel_change import ExtentMask
 
 _NEWS_SECONDS = 0.04
@@ -25,15 +25,6 @@ _NEWS_SECONDS = 0.04
 _IDLE_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 _YIELD_SECONDS = 0.0005
-
-_STAGES = {
-    RemoteStage.UPLOAD: EngineStage.UPLOAD,
-    RemoteStage.COARSE: EngineStage.COARSE,
-    RemoteStage.PROGRESS: EngineStage.PROGRESS,
-    RemoteStage.FINAL: EngineStage.FINAL,
-    RemoteStage.NAMED: EngineStage.NAMED,
-    RemoteStage.FAILED: EngineStage.FAILED,
-}
 
 Connect = Callable[[], Connection]
 
@@ -173,7 +164,7 @@ class SessionPump:
         if update.mask is not None:
             mask = ExtentMask(update.mask.low_kji, update.mask.voxels)
         return EngineUpdate(
-            _STAGES[update.stage],
+            update.stage,
             self._tickets.get(segment_id, 0),
             segment_id,
             update.fraction,

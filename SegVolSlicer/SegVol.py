@@ -6,6 +6,7 @@ The panel is in `SegVolPanel`, beside this file. The layers below it, `SegVolLog
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import slicer
 
@@ -28,7 +29,7 @@ def _find_packages() -> None:
 class SegVol(ScriptedLoadableModule):
     """What Slicer shows of the module in its menus."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         super().__init__(parent)
         _find_packages()
         from SegVolExtension import about, sample_data  # noqa: PLC0415 - only found now
@@ -45,34 +46,36 @@ class SegVol(ScriptedLoadableModule):
 class SegVolWidget(ScriptedLoadableModuleWidget):
     """The module's place in Slicer's window; `panel` is what is in it."""
 
-    def __init__(self, parent=None):
-        self.panel = None
+    def __init__(self, parent: Any = None) -> None:
+        self.panel: Any = None
         super().__init__(parent)
 
-    def setup(self):
+    def setup(self) -> None:
         """Make the panel."""
         super().setup()
         from SegVolPanel.panel import Panel  # noqa: PLC0415 - not at Slicer's start
 
         self.panel = Panel(self.resourcePath("UI"))
         self.layout.addWidget(self.panel.widget)
+        if self.parent.isEntered:  # reloaded: Slicer does not say again that it is shown
+            self.enter()
 
-    def enter(self):
+    def enter(self) -> None:
         """Work, being shown."""
         if self.panel is not None:
             self.panel.enter()
 
-    def exit(self):
+    def exit(self) -> None:
         """Let Slicer be."""
         if self.panel is not None:
             self.panel.exit()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         """End everything."""
         if self.panel is not None:
             self.panel.close()
 
-    def onReload(self):  # noqa: N802 - Slicer's name
+    def onReload(self) -> None:  # noqa: N802 - Slicer's name
         """Load the module anew, with all that is below it."""
         self.cleanup()
         for name in list(sys.modules):

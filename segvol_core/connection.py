@@ -18,6 +18,7 @@ from requests.auth import AuthBase
 
 from segvol_core import __version__
 from segvol_core.errors import OrganError, PromptError, SegVolError, VolumeError, WeightsError
+from segvol_core.quiet_threads import keep_quiet
 from segvol_core.wire import CLIENT_HEADER, PROTOCOL, PROTOCOL_HEADER
 
 _READ_BYTES = 256 * 1024
@@ -102,6 +103,7 @@ class Connection:
         ca_file: str | None = None,
         insecure: bool = False,
     ) -> None:
+        keep_quiet()
         self.url = _checked_url(url, insecure=insecure)
         self.timeout_seconds = timeout_seconds
         self.client = secrets.token_hex(16)

@@ -13,6 +13,8 @@ import slicer
 from slicer.i18n import tr as _
 
 SAMPLE_NAME = "SegVolDemoCT"
+_SOFT_TISSUE = (400.0, 40.0)
+"""Window and level in Hounsfield units, as radiologists set them for the abdomen."""
 _POLL_SECONDS = 0.05
 
 
@@ -45,7 +47,13 @@ def load_sample(source=None):  # noqa: ARG001 - Sample Data passes what was regi
     the user has been told then.
     """
     image = _fetch(Path(slicer.app.cachePath) / "SegVol")
-    return [] if image is None else [slicer.util.loadVolume(str(image), {"name": SAMPLE_NAME})]
+    if image is None:
+        return []
+    volume_node = slicer.util.loadVolume(str(image), {"name": SAMPLE_NAME})
+    display = volume_node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(*_SOFT_TISSUE)
+    return [volume_node]
 
 
 def _fetch(folder):
@@ -78,7 +86,10 @@ def _fetch(folder):
 def _wait(process):
     """Let Slicer live until the process has ended; False if the user cancelled it."""
     progress = slicer.util.createProgressDialog(
-        labelText=_("The sample CT is being fetched (35 MB) …"), maximum=0, autoClose=False
+        labelText=_("The sample CT is being fetched (35 MB) …"),
+        windowTitle="SegVol",
+        maximum=0,
+        autoClose=False,
     )
     try:
         while process.poll() is None:

@@ -45,6 +45,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
     def tearDown(self):
         """Leave an empty scene, and what the user had chosen."""
         self.panel.controller.cancel()
+        self.ui.nameEdit.setText("")
         slicer.mrmlScene.Clear()
         for box, index in zip(self.boxes, self.chosen_before, strict=True):
             box.setCurrentIndex(index)
@@ -167,6 +168,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
         node = slicer.util.addVolumeFromArray(phantom(), left_posterior, self.ct_name)
         slicer.util.setSliceViewerLayers(background=node, fit=True)
         self.ui.volumeSelector.setCurrentNode(node)
+        self._until(lambda: self._state.volume_node is node and self.ui.addButton.enabled)
         return node
 
     def _click(self, organ, from_middle_mm=(0.0, 0.0, 0.0)):

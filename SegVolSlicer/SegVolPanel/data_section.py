@@ -4,7 +4,9 @@ from typing import Any
 
 import slicer.util
 
+from segvol_core.errors import SegVolError
 from SegVolLogic.controller import SegVolController
+from SegVolLogic.segment_grid import grid_for
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
@@ -83,8 +85,13 @@ class DataSection:
             self._attempt(self._controller.remove_segment, segment_id)
 
     def _volume_chosen(self, node: Any) -> None:
-        if not self._showing and self._attempt(self._controller.choose_volume, node):
-            _display(node)
+        if self._showing:
+            return
+        segmentation = self._controller.state.segmentation_node
+        if not _fits(segmentation, node):
+            self._attempt(self._controller.choose_segmentation, _segmentation_of(node))
+        self._attempt(self._controller.choose_volume, node)
+        _display(node)
 
     def _segmentation_chosen(self, node: Any) -> None:
         if not self._showing and not self._attempt(self._controller.choose_segmentation, node):
@@ -97,6 +104,29 @@ class DataSection:
         current = self._controller.state.segment_id
         if ids and ids[0] != current:
             self._attempt(self._controller.choose_segment, ids[0])
+
+
+def _fits(segmentation: Any, volume: Any) -> bool:
+    """Whether results on a volume can be written into a segmentation, or there is none to fit."""
+    if segmentation is None or volume is None:
+        return True
+    try:
+        grid_for(segmentation, volume)
+    except SegVolError:
+        return False
+    return True
+
+
+def _segmentation_of(volume: Any) -> Any:
+    """The last segmentation that was made on a volume; None for a new one."""
+    scene = slicer.mrmlScene
+    nodes = [
+        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    ]
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    made_on_it = [node for node in nodes if node.GetNodeReference(role) is volume]
+    return made_on_it[-1] if made_on_it else None
 
 
 def _display(volume: Any) -> None:

@@ -41,6 +41,7 @@ class EngineKeeper:
     ) -> None:
         self._ui = ui
         self._controller = controller
+        self._status = status
         self._ui_folder = ui_folder
         self._stopped_by_user = False
         self._asked = False
@@ -133,6 +134,7 @@ class EngineKeeper:
 
     def choice_changed(self) -> None:
         """Compute as it is chosen now, at once if anything is computed at all."""
+        self._status.forget_notice()
         self._stale = True
         self._stopped_by_user = False
         if self._controller.state.engine is EngineState.OFF:

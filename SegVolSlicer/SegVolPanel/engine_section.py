@@ -89,8 +89,10 @@ class EngineSection:
         ui.memoryBox.connect("editingFinished()", self._changed)
         ui.weightsFileEdit.connect("currentPathChanged(QString)", self._changed)
         ui.certificateEdit.connect("currentPathChanged(QString)", self._changed)
-        ui.urlEdit.connect("editingFinished()", self._changed)
-        ui.tokenEdit.connect("editingFinished()", self._changed)
+        ui.certificateEdit.connect("currentPathChanged(QString)", self._forget_test)
+        for edit in (ui.urlEdit, ui.tokenEdit):
+            edit.connect("editingFinished()", self._changed)
+            edit.connect("textChanged(QString)", self._forget_test)
         ui.testButton.connect("clicked()", self._test_server)
         ui.downloadButton.connect("clicked()", actions.download_weights)
         ui.installButton.connect("clicked()", actions.install)
@@ -221,6 +223,11 @@ class EngineSection:
         store("serverUrl", choice.url)
         store("serverToken", choice.token)
         store("serverCertificate", choice.certificate)
+
+    def _forget_test(self, *_text: Any) -> None:
+        """An answer is about what was asked."""
+        self._test.forget()
+        self._ui.testLabel.setText("")
 
     def _test_server(self) -> None:
         self._changed()

@@ -39,7 +39,11 @@ class NameField:
         self._completer.setMaxVisibleItems(_LIMIT)
         edit.setCompleter(self._completer)
         edit.connect("textEdited(QString)", self._edited)
-        edit.connect("returnPressed()", on_enter)
+        # Enter is told before a name that is marked in the list has been put in.
+        edit.connect("returnPressed()", lambda: qt.QTimer.singleShot(0, on_enter))
+        leave = qt.QShortcut(qt.QKeySequence("Esc"), edit)
+        leave.setContext(qt.Qt.WidgetShortcut)
+        leave.connect("activated()", self.leave)
 
     @property
     def text(self) -> str:
@@ -52,9 +56,14 @@ class NameField:
         return [str(self._model.item(row).text()) for row in range(self._model.rowCount())]
 
     def clear(self) -> None:
-        """Empty it, to type the next names."""
+        """Empty it and leave it: its names were taken."""
         self._edit.clear()
         self._offer("", ())
+        self.leave()
+
+    def leave(self) -> None:
+        """Let letters be the keys of the panel again."""
+        self._edit.clearFocus()
 
     def focus(self) -> None:
         """Let the keys go here."""

@@ -158,11 +158,6 @@ class PromptSection:
         finally:
             self._controller.options = options
         self._nodes = self._controller.prompt_nodes
-        display = self._nodes.box.GetDisplayNode()
-        if display is not None:
-            display.SetVisibility(True)
-            display.SetHandlesInteractive(True)
-            display.SetRotationHandleVisibility(False)
         self._status.notice(_("Drag the box round what you want: it is computed as you let go."))
         self._make_ready()
 

@@ -14,6 +14,7 @@ from SegVolLogic.surfaces import hide_surfaces, show_surfaces, surfaces_shown
 from SegVolPanel.attempt import Attempt
 from SegVolPanel.settings import Settings
 from SegVolPanel.status_line import StatusLine
+from SegVolPanel.three_d_views import look_at_everything
 
 _OVERLAPS = (Overlap.ALLOW, Overlap.AVOID, Overlap.OVERWRITE)
 
@@ -110,8 +111,8 @@ class ResultSection:
             return
         if surfaces_shown(node):
             self._attempt(hide_surfaces, node)
-        else:
-            self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing))
+        elif self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing)):
+            look_at_everything()
         self.show(self._controller.state)
 
     def _add_table(self) -> None:

@@ -9,6 +9,8 @@ from SegVolLogic.controller import SegVolController
 from SegVolLogic.errors import SceneError
 
 _VOLUME, _SEGMENTATION = "volume", "segmentation"
+_FIRST = 100.0
+"""Priority of an observer."""
 
 
 class SceneMemory:
@@ -32,7 +34,8 @@ class SceneMemory:
         self._on_close = on_close
         self._remembered: tuple[str, str] | None = None
         self._tags = [
-            scene.AddObserver(scene.StartCloseEvent, self._scene_closes),
+            # Before Slicer's own observers forget what nodes belong to.
+            scene.AddObserver(scene.StartCloseEvent, self._scene_closes, _FIRST),
             scene.AddObserver(scene.EndImportEvent, self._scene_read),
         ]
 

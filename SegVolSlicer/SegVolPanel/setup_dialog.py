@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ctk
 import slicer.util
 from slicer.i18n import tr as _
 
@@ -49,7 +50,8 @@ class SetupDialog:
             self.widget.setParent(window, self.widget.windowFlags())
         ui = self.ui
         ui.wheelsButton.connect("toggled(bool)", self._show_what_is_possible)
-        ui.wheelsEdit.connect("textChanged(QString)", self._show_what_is_possible)
+        ui.wheelsEdit.filters = ctk.ctkPathLineEdit.Dirs
+        ui.wheelsEdit.connect("currentPathChanged(QString)", self._show_what_is_possible)
         ui.goButton.connect("clicked()", self._go)
         ui.serverButton.connect("clicked()", self._server)
         ui.laterButton.connect("clicked()", self._later)
@@ -94,12 +96,12 @@ class SetupDialog:
     def _show_what_is_possible(self, *_value: Any) -> None:
         from_folder = self.ui.wheelsButton.checked
         self.ui.wheelsEdit.setEnabled(from_folder)
-        folder = str(self.ui.wheelsEdit.text).strip()
+        folder = str(self.ui.wheelsEdit.currentPath).strip()
         self.ui.goButton.setEnabled(not from_folder or (bool(folder) and Path(folder).is_dir()))
 
     def _go(self) -> None:
         from_folder = self.ui.wheelsButton.checked
-        wheels = Path(str(self.ui.wheelsEdit.text).strip()) if from_folder else None
+        wheels = Path(str(self.ui.wheelsEdit.currentPath).strip()) if from_folder else None
         self._answer(lambda: self._answers.go(wheels))
 
     def _server(self) -> None:

@@ -1,5 +1,6 @@
 """The line that always says what is going on, or what is missing and what to click."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -60,9 +61,9 @@ class StatusLine:
         self._write()
 
     def notice(self, sentence: str, *, problem: bool = False) -> None:
-        """Say something in passing."""
+        """Say something in passing; a problem stays until the user goes on."""
         self._notice = _marked(sentence, problem)
-        self._notice_ends = time.monotonic() + NOTICE_SECONDS
+        self._notice_ends = math.inf if problem else time.monotonic() + NOTICE_SECONDS
         self._write()
 
     def forget_notice(self) -> None:

@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK
-from command_line import assert_refused, run
-from typer.testing import Result
+from command_line import assert_refused
+from labelled_folder import LABEL_MAP, WEIGHTS, Evaluate, evaluate_with, read_csv, write_cases
 
 from segvol_core.cli import evaluating
 from segvol_core.evaluation.cases import single_case
 from segvol_core.model.segvol import SegVol
-from segvol_core.weights import save_model
-
-Evaluate = Callable[..., Result]
-
-LABEL_MAP = {"Brainstem": 1, "LeftParotid": 2, "ptv56": 3}
-
-
-def write_case(folder: Path, name: str) -> None:
-    rng = np.random.default_rng(len(name))
-    labels = np.zeros((12, 40, 40), dtype=np.uint8)
-    labels[3:9, 8:20, 10:24] = 1
-    labels[0:5, 25:33, 5:15] = 2
-    labels[6:9, 22:30, 25:35] = 3
-    hounsfield = (rng.normal(-600, 150, labels.shape) + 700 * (labels > 0)).astype(np.int16)
-    for voxels, file in ((hounsfield, f"{name}_ct.nii.gz"), (labels, f"{name}_labels.nii.gz")):
-        image = SimpleITK.GetImageFromArray(voxels)
-        image.SetSpacing((2.0, 2.0, 3.0))
-        SimpleITK.WriteImage(image, str(folder / file))
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory, small: SegVol) -> Path:
-    folder = tmp_path_factory.mktemp("cases")
-    records = []
-    for name, split in (("first", "validation"), ("second", "validation"), ("third", "train")):
-        write_case(folder, name)
-        files = {"image": f"{name}_ct.nii.gz", "labels": f"{name}_labels.nii.gz"}
-        records.append({"case": name, "split": split, "label_map": LABEL_MAP, **files})
-    (folder / "index.json").write_text(json.dumps(records))
-    (folder / "names.csv").write_text("structure,id\nBrainstem,1\nLeftParotid,2\n")
-    save_model(small, folder / "tiny.safetensors")
-    return folder
+    return write_cases(tmp_path_factory.mktemp("cases"), small)
 
 
 @pytest.fixture
 def evaluate(cases: Path) -> Evaluate:
-    return lambda *options: run(
-        "evaluate", "--weights", cases / "tiny.safetensors", "--device", "cpu", *options
-    )
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
+    return evaluate_with(cases / WEIGHTS)
 
 
 def test_every_structure_of_every_case_is_scored_for_every_kind_and_placement(
@@ -69,13 +31,13 @@ def test_every_structure_of_every_case_is_scored_for_every_kind_and_placement(
         "-o", tmp_path / "scores.csv", "--markdown", tmp_path / "scores.md",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    rows = read(tmp_path / "scores.csv")
+    rows = read_csv(tmp_path / "scores.csv")
     with_text = {"text", "text+box", "text+point"}
     expected = {
         (case, structure, kind, windows)
         for case in ("first", "second")
         for structure in LABEL_MAP
-        for kind in ("point", "box", "box+point", *with_text)
+        for kind in ("point", "points5", "box", "box+point", *with_text)
         for windows in ("lattice", "published")
         if not (structure == "ptv56" and kind in with_text)
     }
@@ -85,6 +47,13 @@ def test_every_structure_of_every_case_is_scored_for_every_kind_and_placement(
     assert all(0 <= float(row["dice"]) <= 1 and row["dice_lattice_published"] for row in rows)
     assert {row["structure"] for row in rows if row["cut_off"] == "1"} == {"LeftParotid"}
     assert {row["baseline_box"] for row in rows} == {"1.0000"}
+    for row in rows:
+        clicks = [row[f"dice_click_{click}"] for click in range(1, 6)]
+        assert all(clicks) if row["prompt"] == "points5" else not any(clicks)
+        assert (clicks[-1] or row["dice"]) == row["dice"]
+        assert bool(row["hausdorff95_mm"]) == (float(row["answer_ml"]) > 0)
+    for table in ("95th percentile Hausdorff", "Dice after each click", "95% confidence interv"):
+        assert f"\n{table}" in result.stdout
     assert (tmp_path / "scores.md").read_text() == result.stdout
     assert "Dice between lattice and published masks, box: " in result.stdout
     assert result.stderr.strip() == (
@@ -101,7 +70,7 @@ def test_organs_groups_and_limit_choose_what_is_evaluated(
         "--group", "neck=LeftParotid,ptv56", "-o", tmp_path / "scores.csv",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    rows = read(tmp_path / "scores.csv")
+    rows = read_csv(tmp_path / "scores.csv")
     assert [(row["case"], row["structure"]) for row in rows] == [
         ("first", "Brainstem"),
         ("first", "LeftParotid"),
@@ -148,7 +117,7 @@ def test_what_was_scored_before_an_error_is_not_lost(
         labels.write_bytes(whole)
     assert result.exit_code == 2
     assert "Error: The labels of second: second_labels.nii.gz is truncated" in result.stderr
-    assert {row["case"] for row in read(tmp_path / "scores.csv")} == {"first"}
+    assert {row["case"] for row in read_csv(tmp_path / "scores.csv")} == {"first"}
     assert "| Brainstem" in result.stdout
 
 
@@ -170,6 +139,17 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
         ([cases, "-o", tmp_path / "old.csv"], "exists already; --overwrite replaces it"),
         ([cases, "-o", tmp_path / "none" / "new.csv"], "There is no folder"),
         ([cases, "--kinds", "box", "--min-voxels", "9999"], "nothing to evaluate"),
+        ([cases, "--kinds", ""], "No kind of prompt"),
+        ([cases, "--compare", tmp_path / "gone.csv"], "gone.csv cannot be read"),
+        ([cases, "--compare", tmp_path / "old.csv"], "old.csv holds no answers"),
+        ([cases, "--plots", tmp_path / "old.csv"], "is a file, not a folder"),
+        ([cases, "--masks", tmp_path], "Say with --kinds what the masks were made from"),
+        ([cases, "--masks", tmp_path, "--kinds", "box,text"], "one kind for all"),
+        ([cases, "--masks", tmp_path, "--kinds", "box"], "The masks of first are missing"),
+        ([cases, "--masks-label-map", tmp_path], "--masks, which is not given"),
+        ([tmp_path / "old.csv"], "old.csv holds no answers"),
+        ([tmp_path / "old.csv", "--organs", "liver"], "is a run that is done"),
+        ([tmp_path / "old.csv", "--masks", tmp_path], "is a run that is done"),
         ([cases, "--windows", "some"], "'--windows'"),
         ([cases, "--limit", "0"], "'--limit'"),
     ]
@@ -185,7 +165,7 @@ def test_a_report_that_exists_is_replaced_on_request(
     report.write_text("old")
     options = (cases, "--limit", "1", "--kinds", "point", "--organs", "brainstem", "-o", report)
     assert evaluate(*options, "--overwrite").exit_code == 0
-    assert len(read(report)) == 1
+    assert len(read_csv(report)) == 1
 
 
 def test_an_interrupted_evaluation_writes_what_it_has(
@@ -200,4 +180,4 @@ def test_an_interrupted_evaluation_writes_what_it_has(
     monkeypatch.setattr(evaluating, "score_prompts", interrupted)
     result = evaluate(cases, "--kinds", "point", "-o", tmp_path / "scores.csv")
     assert result.exit_code == 130
-    assert len(read(tmp_path / "scores.csv")) == 1
+    assert len(read_csv(tmp_path / "scores.csv")) == 1

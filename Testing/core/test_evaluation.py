@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,8 @@ from segvol_core.evaluation.cases import (
     choose_structures,
     parse_groups,
     read_case,
-    read_label_map,
 )
+from segvol_core.evaluation.label_maps import read_label_map
 from segvol_core.evaluation.label_prompts import (
     PromptKind,
     click,
@@ -38,16 +37,8 @@ from segvol_core.evaluation.label_prompts import (
     parse_kinds,
     prompts_from_label,
 )
-from segvol_core.evaluation.metrics import dice, surface_dice
-from segvol_core.evaluation.report import (
-    check_report,
-    conclusions,
-    to_csv,
-    to_markdown,
-    write_report,
-)
-from segvol_core.evaluation.scoring import Score, plan_prompts, score_prompts
-from segvol_core.evaluation.summary import means_of_kinds, means_of_structures
+from segvol_core.evaluation.metrics import dice, hausdorff95, surface_dice
+from segvol_core.evaluation.scoring import plan_prompts, score_prompts
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import place
 from segvol_core.session import Session
@@ -65,6 +56,13 @@ NOTHING = np.zeros((20, 20, 20), dtype=bool)
 
 
 # Metrics
+
+
+@st.composite
+def masks_of_one_shape(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    shape = draw(st.tuples(*[st.integers(1, 5)] * 3))
+    first, second = (draw(hnp.arrays(bool, shape).filter(np.any)) for _ in range(2))
+    return first, second
 
 
 def test_dice_of_masks_that_share_half_their_voxels_is_a_half() -> None:
@@ -101,10 +99,47 @@ def test_surfaces_do_not_mind_how_an_array_lies_in_memory() -> None:
     assert flipped == pytest.approx(expected)
 
 
-def test_without_monai_one_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "monai.metrics.surface_dice", None)
-    with pytest.raises(SegVolError, match=r"pip install 'segvol\[train\]'"):
-        surface_dice(CUBE, CUBE, (1, 1, 1))
+def test_the_distance_that_all_but_a_twentieth_of_the_surface_keeps() -> None:
+    assert hausdorff95(CUBE, CUBE, (2, 1, 1)) == 0
+    # The face that moved is a sixth of the surface.
+    assert hausdorff95(np.roll(CUBE, 2, axis=0), CUBE, (2.5, 1, 1)) == pytest.approx(5)
+    spike = CUBE.copy()
+    spike[15:19, 10, 10] = True
+    assert hausdorff95(spike, CUBE, (1, 1, 1)) == 0
+
+
+@given(masks_of_one_shape(), st.tuples(*[st.floats(0.5, 5)] * 3))
+@settings(max_examples=25, deadline=None)
+def test_the_distance_is_that_of_all_pairs_of_surface_voxels(
+    pair: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float, float]
+) -> None:
+    def surface(mask: np.ndarray) -> np.ndarray:
+        padded = np.pad(mask, 1)
+        outside = [~np.roll(padded, step, axis) for axis in range(3) for step in (1, -1)]
+        return np.argwhere(padded & np.any(outside, axis=0)) * spacing
+
+    first, second = (surface(mask) for mask in pair)
+    apart = np.linalg.norm(first[:, None] - second[None], axis=-1)
+    expected = max(np.percentile(apart.min(axis=axis), 95) for axis in (0, 1))
+    assert hausdorff95(*pair, spacing) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_mask_is_at_no_distance() -> None:
+    assert hausdorff95(NOTHING, CUBE, (1, 1, 1)) is None
+    assert hausdorff95(CUBE, NOTHING, (1, 1, 1)) is None
+    assert hausdorff95(NOTHING, NOTHING, (1, 1, 1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "metric"),
+    [("monai.metrics.surface_dice", surface_dice), ("monai.metrics.utils", hausdorff95)],
+)
+def test_without_monai_one_is_told_how_to_install_it(
+    module: str, metric: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SegVolError, match=r"pip install 'segvol\[evaluate\]'"):
+        metric(CUBE, CUBE, (1, 1, 1))
 
 
 # Baselines
@@ -209,7 +244,9 @@ def test_a_prompt_says_what_its_kind_says_and_nothing_else(kind: PromptKind) -> 
     prompts = prompts_from_label(volume, CUBE, "kidney_left", kind)
     assert prompts is not None
     said = {"point": bool(prompts.points), "box": prompts.box is not None, "text": prompts.text}
-    assert {part for part, value in said.items() if value} == set(kind.value.split("+"))
+    expected = {"point"} if kind is PromptKind.POINTS5 else set(kind.value.split("+"))
+    assert {part for part, value in said.items() if value} == expected == kind.parts
+    assert kind.clicks == (5 if kind is PromptKind.POINTS5 else len(prompts.points))
     if prompts.text:
         assert prompts.text == "left kidney"
 
@@ -226,8 +263,9 @@ def test_kinds_are_read_from_a_list() -> None:
         PromptKind.POINT,
         PromptKind.TEXT_BOX,
     ]
+    assert parse_kinds("points5, point") == [PromptKind.POINTS5, PromptKind.POINT]
     assert parse_kinds("all") == list(PromptKind)
-    for wrong in ("box,scribble", "", "box+point+text"):
+    for wrong in ("box,scribble", "", "box+point+text", "points5+box"):
         with pytest.raises(SegVolError):
             parse_kinds(wrong)
 
@@ -426,7 +464,9 @@ def test_scores_are_those_of_the_masks_that_a_session_gives(
             assert score.answer_ml == pytest.approx(mask.sum() * 12 / 1000)
             empty = not any(mask.any() for mask in answers.values())
             assert score.agreement == (None if empty else dice(*answers.values()))
+            assert score.hausdorff95 == hausdorff95(mask, label, case.spacing_kji)
             assert score.seconds > 0
+            assert score.dice_after_clicks == ()
             assert score.cut_off == (score.structure == "spleen")
     assert [score.first_prompt for score in scores] == [True, True, *[False] * (len(scores) - 2)]
 
@@ -458,117 +498,3 @@ def test_seconds_of_the_first_prompt_include_preparing_the_volume(
     first, second = score_prompts(small, case, planned)
     assert len(made_at) == 1
     assert (first.seconds, second.seconds) == (2, 1)
-
-
-# Reports
-
-
-def score(structure: str, kind: PromptKind, value: float, **others: object) -> Score:
-    fields = {
-        "case": "a",
-        "windows": "lattice",
-        "surface_dice": value / 2,
-        "baselines": Baselines(0.5, 0.6),
-        "label_ml": 10.0,
-        "answer_ml": 12.0,
-        "seconds": 2.0,
-        "first_prompt": False,
-        "cut_off": False,
-    }
-    return Score(structure=structure, kind=kind, dice=value, **{**fields, **others})
-
-
-SCORES = [
-    score("liver", PromptKind.BOX, 0.9, seconds=9.0, first_prompt=True),
-    score("liver", PromptKind.BOX, 0.7, case="b", baselines=Baselines(0.7, 0.2)),
-    score("a|b", PromptKind.BOX, 0.4, seconds=4.0, cut_off=True),
-    score("liver", PromptKind.TEXT, 0.5),
-]
-
-
-def test_the_mean_counts_each_structure_once_and_leaves_first_prompts_out_of_seconds() -> None:
-    liver, other, text = means_of_structures(SCORES)
-    assert (liver.dice, liver.answers, liver.seconds) == (pytest.approx(0.8), 2, 2)
-    assert liver.better == pytest.approx((0.6 + 0.7) / 2)
-    assert (other.structure, text.kind) == ("a|b", PromptKind.TEXT)
-    box, text = means_of_kinds(SCORES)
-    assert (box.structure, box.answers) == (None, 3)
-    assert box.dice == pytest.approx((0.8 + 0.4) / 2)
-    assert box.better == pytest.approx((0.65 + 0.6) / 2)
-    assert box.gain == pytest.approx(0.6 - 0.625)
-    assert box.seconds == pytest.approx((2 + 4) / 2)
-    assert text.agreement is None
-
-
-def test_csv_has_a_line_for_each_answer() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(SCORES))))
-    assert len(rows) == len(SCORES)
-    assert rows[0] == {
-        "case": "a",
-        "structure": "liver",
-        "prompt": "box",
-        "windows": "lattice",
-        "dice": "0.9000",
-        "surface_dice_3mm": "0.4500",
-        "baseline_box": "0.5000",
-        "baseline_ellipsoid": "0.6000",
-        "label_ml": "10.000",
-        "answer_ml": "12.000",
-        "seconds": "9.000",
-        "first_prompt": "1",
-        "cut_off": "0",
-        "dice_lattice_published": "",
-    }
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.replace("\\|", "¦").strip("|").split("|")]
-
-
-def test_markdown_has_a_line_for_each_structure_and_the_mean() -> None:
-    lines = to_markdown(SCORES).splitlines()
-    table = [cells(line) for line in lines if line.startswith("|")]
-    assert table[0] == ["structure", "cases", "box filled", "ellipsoid", "box", "text"]
-    assert table[2] == ["liver", "2", "0.600", "0.400", "0.800", "0.500"]
-    assert table[3] == ["a¦b *", "1", "0.500", "0.600", "0.400", "-"]
-    assert table[4] == ["**mean**", "", "0.550", "0.500", "0.600", "0.500"]
-    assert {len(line) for line in lines[2:7]} == {len(lines[2])}
-    assert "box - better baseline: 0.600 - 0.625 = -0.025." in lines
-    assert "First prompt on a volume, its preparation included: 9.00 s." in lines
-
-
-def test_two_placements_stand_side_by_side_with_their_agreement() -> None:
-    both = [
-        score("liver", PromptKind.BOX, value, windows=windows, agreement=0.99)
-        for value, windows in ((0.9, "lattice"), (0.8, "published"))
-    ]
-    text = to_markdown(both)
-    header = cells(text.splitlines()[2])
-    assert header[-2:] == ["box (lattice)", "box (published)"]
-    assert "Dice between lattice and published masks, box: 0.9900." in conclusions(both)
-    assert "box - better baseline: 0.800 - 0.600 = +0.200 (published)." in conclusions(both)
-
-
-def test_nothing_evaluated_is_said() -> None:
-    assert to_markdown([]) == "Nothing was evaluated.\n"
-
-
-def test_a_report_that_cannot_be_written_is_noticed_before_it_is_computed(tmp_path: Path) -> None:
-    check_report(tmp_path / "new.csv")
-    (tmp_path / "old.csv").touch()
-    with pytest.raises(SegVolError, match="exists already"):
-        check_report(tmp_path / "old.csv")
-    check_report(tmp_path / "old.csv", overwrite=True)
-    with pytest.raises(SegVolError, match="is a folder"):
-        check_report(tmp_path)
-    with pytest.raises(SegVolError, match="There is no folder"):
-        check_report(tmp_path / "none" / "new.csv")
-
-
-def test_a_report_that_the_disk_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "report.csv").mkdir()
-    with pytest.raises(SegVolError, match="cannot be written: Is a directory"):
-        write_report(tmp_path / "report.csv", "text")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
-    write_report(tmp_path / "other.csv", "text")
-    assert (tmp_path / "other.csv").read_text() == "text"

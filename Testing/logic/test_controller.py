@@ -310,7 +310,10 @@ def test_the_model_gets_the_spelling_that_it_has_learnt(scene):
     desk.controller.segment_names('L1 vertebra, "a calcified plaque"')
     desk.wait()
     assert seen == ["vertebrae L1", "a calcified plaque"]
-    assert "Nothing was found." in desk.said()
+    assert desk.said()[-2:] == [
+        "L1 vertebra: Nothing was found.",
+        "A calcified plaque: Nothing was found.",
+    ]
 
 
 def test_undo_and_redo_take_prompts_and_mask_together(desk):

@@ -46,6 +46,7 @@ class Expected:
 
 class Actions(RuleBasedStateMachine):
     application = None
+    controller = None
 
     @initialize(
         overlap=st.sampled_from(list(Overlap)),
@@ -75,7 +76,7 @@ class Actions(RuleBasedStateMachine):
         self.wait()
 
     def teardown(self):
-        if hasattr(self, "controller"):
+        if self.controller is not None:
             self.controller.close()
             shutil.rmtree(self.folder)
 
@@ -241,8 +242,6 @@ class Actions(RuleBasedStateMachine):
 
     @invariant()
     def every_segment_is_as_it_should_be(self):
-        if not hasattr(self, "segments"):
-            return
         state = self.controller.state
         node = state.segmentation_node
         ids = [] if node is None else list(node.GetSegmentation().GetSegmentIDs())

@@ -160,3 +160,12 @@ def test_a_box_under_a_bent_transform_is_refused(scene, nodes):
     bend(scene, nodes.box)
     with pytest.raises(SceneError, match="bends space"):
         box_of(nodes.box)
+
+
+def test_a_region_without_a_box_shows_no_handle_at_the_origin(nodes):
+    display = nodes.box.GetDisplayNode()
+    assert not display.GetHandlesInteractive()
+    show(Prompts(box=ROTATED), nodes)
+    assert display.GetHandlesInteractive()
+    show(None, nodes)
+    assert not display.GetHandlesInteractive()

@@ -45,9 +45,9 @@ class Desk:
             QSettings().setValue(f"SegVol/{name}", value)
         self.open()
 
-    def open(self):
-        """Open the module."""
-        self.parent = module_parent()
+    def open(self, *, reloaded=False):
+        """Open the module, or have it loaded anew while it is shown."""
+        self.parent = module_parent(entered=reloaded)
         module = load_module()
         self.about = SimpleNamespace(path=str(MODULE))
         module.SegVol(self.about)
@@ -59,7 +59,8 @@ class Desk:
         self.window.show()
         self.window.activateWindow()
         assert QTest.qWaitForWindowActive(self.window)
-        self.module.enter()
+        if not reloaded:
+            self.module.enter()
 
     def close(self):
         """Close it, as when Slicer quits."""

@@ -120,6 +120,7 @@ def test_a_server_that_takes_us_and_one_that_does_not(local_desk, process):
     desk.click(desk.ui.testButton)
     desk.until(lambda: "token" in desk.ui.testLabel.text)
     desk.ui.tokenEdit.setText(process.token)
+    assert desk.ui.testLabel.text == ""
     desk.until(lambda: desk.ui.testButton.enabled)
     desk.click(desk.ui.testButton)
     desk.until(lambda: "It works: SegVol" in desk.ui.testLabel.text)

@@ -63,10 +63,13 @@ def test_a_reloaded_module_works_and_the_one_before_is_gone(local_desk, monkeypa
         assert old.controller.state.phase.value == "closed"
         assert "SegVolPanel.panel" not in sys.modules
         desk.close()
-        desk.open()
+        desk.open(reloaded=True)
         assert type(desk.panel) is not type(old)
+        assert desk.panel.heartbeat.running
         desk.add_volume()
         assert desk.ui.addButton.enabled
+        desk.key("A")
+        assert desk.ui.addButton.checked
         desk.close()
     finally:
         sys.modules.update(before)

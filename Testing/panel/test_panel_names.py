@@ -56,6 +56,25 @@ def test_each_name_of_a_list_is_completed(desk, volume):
     assert desk.names() == ["Liver", "Left kidney"]
 
 
+def test_enter_takes_the_name_that_is_marked_in_the_list(desk, volume):
+    desk.type("liver, splee")
+    press(desk, Qt.Key.Key_Down)
+    press(desk, Qt.Key.Key_Return)
+    assert desk.names() == ["Liver", "Spleen"]
+
+
+def test_once_names_are_taken_letters_are_keys_again(desk, volume):
+    desk.key("N")
+    desk.type("liver")
+    press(desk, Qt.Key.Key_Return)
+    assert QApplication.focusWidget() is not desk.ui.nameEdit
+    desk.key("A")
+    assert desk.ui.addButton.checked
+    desk.key("N")
+    press(desk, Qt.Key.Key_Escape)
+    assert QApplication.focusWidget() is not desk.ui.nameEdit
+
+
 def test_a_name_without_a_comma_before_it_is_completed(desk, volume):
     desk.type("duoden")
     assert desk.panel._prompts.offered_names == ["duodenum"]

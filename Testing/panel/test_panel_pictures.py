@@ -1,5 +1,6 @@
 """Pictures of the panel's main states, in `build/panel`, for people to look at; and its width."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,41 +38,56 @@ def dark_palette():
     return palette
 
 
-@pytest.fixture(params=["light", "dark"])
-def style(request, application):
+@pytest.fixture
+def styles(application):
+    """The palettes by name; the one before is there again afterwards."""
     before = QApplication.palette()
     QApplication.setStyle("Fusion")
-    if request.param == "dark":
-        QApplication.setPalette(dark_palette())
-    yield request.param
+    yield {"light": QApplication.style().standardPalette(), "dark": dark_palette()}
     QApplication.setPalette(before)
 
 
-def photograph(desk, name):
+@pytest.fixture
+def photograph(styles):
+    """Takes a picture of a widget in every style."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    desk.events()
-    picture = desk.window.grab()
-    picture.save(str(FOLDER / f"{name}.png"))
-    return picture
+    for old in FOLDER.glob("*.png"):
+        old.unlink()
+
+    def take(widget, name):
+        for style, palette in styles.items():
+            QApplication.setPalette(palette)
+            QApplication.processEvents()
+            assert widget.grab().save(str(FOLDER / f"{style}-{name}.png"))
+
+    return take
 
 
-def test_the_panel_fits_and_can_be_looked_at(style, local_desk):
+def test_the_panel_fits_and_can_be_looked_at(local_desk, photograph):
     desk = local_desk
-    photograph(desk, f"{style}-1-empty")
+    photograph(desk.window, "1-empty")
     volume = desk.add_volume(name="CT chest")
-    photograph(desk, f"{style}-2-starting")
+    photograph(desk.window, "2-starting")
     desk.click(desk.ui.addButton)
     desk.place(volume, ORGAN_IJK)
-    desk.until(lambda: desk.state.running)
-    photograph(desk, f"{style}-3-waiting")
+    desk.panel.poll()
+    photograph(desk.window, "3-waiting")
     desk.wait()
+    desk.place(volume, (300, 45, 20))
+    desk.panel.poll()
+    photograph(desk.window, "4-stray-click")
     desk.type("liver, spl")
-    photograph(desk, f"{style}-4-segment")
+    desk.panel.poll()
+    photograph(QApplication.activePopupWidget(), "5-names-offered")
     desk.ui.engineSection.collapsed = False
     desk.ui.shortcutsSection.collapsed = False
     desk.window.resize(SLICERS_WIDTH, 1150)
-    photograph(desk, f"{style}-5-unfolded")
+    photograph(desk.window, "6-unfolded")
     desk.ui.placeBox.currentIndex = 1
-    photograph(desk, f"{style}-6-server")
+    desk.panel.poll()
+    photograph(desk.window, "7-server")
+    missing = sys.modules["SegVolPanel.engine_choice"].Missing
+    desk.panel._engine._ask_for((missing.PACKAGES, missing.WEIGHTS))
+    photograph(desk.panel._engine._dialog.widget, "8-what-is-missing")
     assert desk.panel.widget.minimumSizeHint.width() <= SLICERS_WIDTH
-    assert len(list(FOLDER.glob(f"{style}-*.png"))) == 6
+    assert len(list(FOLDER.glob("*.png"))) == 16

@@ -66,7 +66,7 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     assert desk.state.running
     asked.ui.wheelsButton.setChecked(True)
     assert not asked.ui.goButton.enabled
-    asked.ui.wheelsEdit.setText(str(wheels))
+    asked.ui.wheelsEdit.setCurrentPath(str(wheels))
     desk.click(asked.ui.goButton)
     assert dialog(desk) is None
     assert desk.state.phase.value == "installing"
@@ -112,6 +112,7 @@ def test_a_server_instead(bare_desk, volume, process):
     desk = bare_desk
     desk.type("liver")
     QTest.keyClick(desk.ui.nameEdit, Qt.Key.Key_Return)
+    desk.events()
     desk.click(dialog(desk).ui.serverButton)
     assert desk.ui.placeBox.currentIndex == 1
     assert not desk.ui.engineSection.collapsed
@@ -129,7 +130,7 @@ def test_an_installation_that_fails_says_why_and_can_be_tried_again(bare_desk, v
     desk.click(desk.ui.installButton)
     asked = dialog(desk)
     asked.ui.wheelsButton.setChecked(True)
-    asked.ui.wheelsEdit.setText(str(wheels))
+    asked.ui.wheelsEdit.setCurrentPath(str(wheels))
     desk.click(asked.ui.goButton)
     desk.until(lambda: desk.state.phase.value != "installing")
     assert desk.said.startswith("⚠")
@@ -142,7 +143,7 @@ def test_an_installation_can_be_cancelled(bare_desk, volume, wheels):
     desk.click(desk.ui.boxButton)
     asked = dialog(desk)
     asked.ui.wheelsButton.setChecked(True)
-    asked.ui.wheelsEdit.setText(str(wheels))
+    asked.ui.wheelsEdit.setCurrentPath(str(wheels))
     desk.click(asked.ui.goButton)
     desk.click(desk.ui.cancelButton)
     desk.until(lambda: desk.state.phase.value != "installing")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.metadata import requires
 from pathlib import Path
 
 import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 from segvol_core.packages.requirements import (
+    engine_constraints_file,
     engine_requirements_file,
+    normalised,
     read_requirements,
     required_names,
     requirements_digest,
@@ -25,6 +29,27 @@ def test_slicer_installs_what_pip_would():
     assert read_requirements(engine_requirements_file()) == tuple(expected), (
         f"Write these lines into {engine_requirements_file()}:\n" + "\n".join(expected)
     )
+
+
+def test_the_tested_versions_are_those_of_the_tests():
+    tested = set((PYPROJECT.parent / "constraints.txt").read_text(encoding="utf-8").split())
+    pinned = read_requirements(engine_constraints_file())
+    assert set(pinned) <= tested
+    needed = set(required_names(read_requirements(engine_requirements_file())))
+    assert needed <= set(required_names(pinned))
+
+
+def test_everything_that_the_requirements_bring_along_is_pinned():
+    pinned = set(required_names(read_requirements(engine_constraints_file())))
+    to_do = list(read_requirements(engine_requirements_file()))
+    found = set()
+    while to_do:
+        requirement = Requirement(to_do.pop())
+        name = normalised(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate()):
+            found.add(name)
+            to_do += requires(name) or []
+    assert found - {"setuptools"} <= pinned
 
 
 def test_comments_and_blank_lines_require_nothing(tmp_path):

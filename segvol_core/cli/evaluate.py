@@ -1,4 +1,4 @@
-"""`segvol evaluate`: Dice and surface distance on CTs with labels, beside trivial baselines."""
+"""`segvol evaluate`: how good masks are on CTs with labels, beside trivial baselines."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segvol_core.cli.options import COMPUTING, DeviceOption, VerboseOption, WeightsOption
+from segvol_core.cli.options import (
+    COMPUTING,
+    OUTPUT,
+    DeviceOption,
+    OverwriteOption,
+    VerboseOption,
+    WeightsOption,
+)
 from segvol_core.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from segvol_core.evaluation.scoring import Score
 
-_CASES, _WHAT, _OUTPUT = "Cases", "What is evaluated", "Output"
+_CASES, _WHAT, _PEER = "Cases", "What is evaluated", "Another program's masks"
 
 
-class Windows(str, Enum):
+class EvaluatedWindows(str, Enum):
     """Placements of windows to evaluate."""
 
     LATTICE = "lattice"
@@ -29,7 +36,9 @@ def evaluate(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FOLDER", help="Folder with an index.json that lists CTs and their labels."
+            metavar="FOLDER|CSV",
+            help="Folder with an index.json that lists CTs and their labels; or the CSV of an "
+            "earlier run, which is reported again.",
         ),
     ] = None,
     *,
@@ -72,13 +81,15 @@ def evaluate(
         ),
     ] = False,
     kinds: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KINDS",
-            help="Some of text, point, box, text+box, text+point, box+point; or all.",
+            help="Some of text, point, points5 (five clicks, each at the centre of the largest "
+            "error so far), box, text+box, text+point, box+point; or all.",
+            show_default="text,point,box",
             rich_help_panel=_WHAT,
         ),
-    ] = "text,point,box",
+    ] = None,
     organs: Annotated[
         str,
         typer.Option(
@@ -105,6 +116,25 @@ def evaluate(
             rich_help_panel=_WHAT,
         ),
     ] = 20,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Score these masks instead of computing any. For each case, under its name: a "
+            "label map, or a folder with a file per structure. --kinds says what they were made "
+            "from.",
+            rich_help_panel=_PEER,
+        ),
+    ] = None,
+    masks_label_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of the values in their label maps, like --label-map; by default those of "
+            "the labels.",
+            rich_help_panel=_PEER,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -112,60 +142,79 @@ def evaluate(
             "-o",
             metavar="FILE",
             help="CSV with a line for each answer.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the tables that are printed.", rich_help_panel=_OUTPUT
+            metavar="FILE", help="Write the tables that are printed.", rich_help_panel=OUTPUT
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
+    plots: Annotated[
+        Path | None,
         typer.Option(
-            "--overwrite", help="Replace files that exist already.", rich_help_panel=_OUTPUT
+            metavar="FOLDER",
+            help="Pictures: box plots per structure, and Dice against the number of clicks.",
+            rich_help_panel=OUTPUT,
         ),
-    ] = False,
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Earlier run to compare with, answer by answer.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
     weights: WeightsOption = "starter",
     device: DeviceOption = "auto",
     windows: Annotated[
-        Windows,
+        EvaluatedWindows,
         typer.Option(
             help="Where zoom-in places its windows; both also gives Dice between the two masks.",
             rich_help_panel=COMPUTING,
         ),
-    ] = Windows.LATTICE,
+    ] = EvaluatedWindows.LATTICE,
     verbose: VerboseOption = False,  # noqa: ARG001  # Its callback has told the group.
 ) -> None:
-    """Compare masks with labels: Dice, surface distance and seconds.
+    """Compare masks with labels: Dice, surface distances and seconds.
 
     Prompts are made from the labels: a click on the deepest voxel, the bounding box, the name.
     Beside the answers stand two trivial ones to the same box: the box filled, and the ellipsoid
-    inscribed in it.
+    inscribed in it. Confidence intervals are drawn by cases.
 
     For instance:
 
-    - segvol evaluate --demo --kinds all -o demo.csv
+    - segvol evaluate --demo --kinds all -o demo.csv --plots pictures
     - segvol evaluate FOLDER --split validation --kinds text --organs "brainstem, mandible"
+    - segvol evaluate FOLDER --kinds box -o b.csv --compare a.csv
+    - segvol evaluate FOLDER --kinds box --masks THEIRS -o theirs.csv
+    - segvol evaluate theirs.csv --compare b.csv
     """
     from segvol_core.cli.evaluating import (  # noqa: PLC0415
         Source,
         check_anything_scored,
         evaluate_cases,
         plan_evaluation,
+        questions,
+        scores_of_run,
     )
-    from segvol_core.evaluation.report import (  # noqa: PLC0415
-        check_report,
-        to_csv,
-        to_markdown,
-        write_report,
-    )
+    from segvol_core.cli.reporting import Outputs, check_outputs, report  # noqa: PLC0415
+    from segvol_core.evaluation.comparison import asked, check_common  # noqa: PLC0415
 
-    for path in filter(None, (output, markdown)):
-        check_report(path, overwrite=overwrite)
+    outputs = Outputs(output, markdown, plots, compare, overwrite)
+    earlier = check_outputs(outputs)
+    source = Source(folder, split, image, labels, label_map, demo, masks, masks_label_map)
+    if folder is not None and folder.is_file():
+        done = scores_of_run(source, any((kinds, organs, group, limit)))
+        if earlier is not None:
+            check_common(earlier, asked(done))
+        report(done, outputs, earlier)
+        return
     evaluation = plan_evaluation(
-        Source(folder, split, image, labels, label_map, demo),
+        source,
         kinds=kinds,
         organs=organs,
         groups=group or (),
@@ -173,6 +222,8 @@ def evaluate(
         limit=limit,
         min_voxels=min_voxels,
     )
+    if earlier is not None:
+        check_common(earlier, questions(evaluation))
     scores: list[Score] = []
     try:
         with progress_bars() as progress:
@@ -182,9 +233,4 @@ def evaluate(
     finally:
         # What was scored before an error or Ctrl-C is not lost.
         if scores:
-            tables = to_markdown(scores)
-            typer.echo(tables, nl=False)
-            if output is not None:
-                write_report(output, to_csv(scores))
-            if markdown is not None:
-                write_report(markdown, tables)
+            report(scores, outputs, earlier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -15,7 +15,6 @@ from segvol_core.devices import choose_device
 from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.evaluation.cases import (
     CaseFiles,
-    EvaluationError,
     Structure,
     cases_of_folder,
     check_wanted,
@@ -24,13 +23,18 @@ from segvol_core.evaluation.cases import (
     read_case,
     single_case,
 )
+from segvol_core.evaluation.comparison import Asked
+from segvol_core.evaluation.label_maps import EvaluationError, read_label_map
 from segvol_core.evaluation.label_prompts import PromptKind, parse_kinds, prompt_text
+from segvol_core.evaluation.peer_masks import PeerMasks, find_masks, score_masks
+from segvol_core.evaluation.score_csv import read_scores
 from segvol_core.evaluation.scoring import Score, plan_prompts, score_prompts
 from segvol_core.model.segvol import SegVol
 from segvol_core.weights import load_model
 from segvol_core.zoom import Placement
 
 DEMO_FOLDER = Path("demo")
+DEFAULT_KINDS = "text,point,box"
 
 _PLACEMENTS: dict[str, tuple[Placement, ...]] = {
     "lattice": ("lattice",),
@@ -41,7 +45,13 @@ _PLACEMENTS: dict[str, tuple[Placement, ...]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where cases come from: a folder, three files, or the demo; exactly one of them."""
+    """Where cases come from: a folder, three files, or the demo; exactly one of them.
+
+    Attributes
+    ----------
+    masks, masks_label_map
+        Another program's masks, and the names of their values.
+    """
 
     folder: Path | None = None
     split: str | None = None
@@ -49,6 +59,8 @@ class Source:
     labels: Path | None = None
     label_map: Path | None = None
     demo: bool = False
+    masks: Path | None = None
+    masks_label_map: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,18 +71,21 @@ class Evaluation:
     ----------
     cases
         Each with its structures.
+    masks
+        Another program's masks of each case, to be scored instead of ours; or None.
     """
 
     cases: tuple[tuple[CaseFiles, tuple[Structure, ...]], ...]
     kinds: tuple[PromptKind, ...]
     placements: tuple[Placement, ...]
     min_voxels: int
+    masks: tuple[PeerMasks, ...] | None = None
 
 
 def plan_evaluation(
     source: Source,
     *,
-    kinds: str,
+    kinds: str | None,
     organs: str,
     groups: Sequence[str],
     windows: str,
@@ -84,7 +99,7 @@ def plan_evaluation(
     SegVolError
         If an option makes no sense, a file is missing, or no case has a structure.
     """
-    chosen_kinds = parse_kinds(kinds)
+    chosen_kinds = _kinds(source, kinds)
     together = parse_groups(groups)
     wanted = [name.strip() for name in organs.split(",") if name.strip()]
     if source.demo and not wanted and not together:
@@ -92,14 +107,47 @@ def plan_evaluation(
     cases = _cases(source)[:limit]
     check_wanted(cases, [*wanted, *(name for names in together.values() for name in names)])
     structures = [choose_structures(case.label_values, wanted, together) for case in cases]
-    if any("text" in kind.parts for kind in chosen_kinds):
-        _point_out_unknown({each.name for chosen in structures for each in chosen})
-    return Evaluation(
+    evaluation = Evaluation(
         cases=tuple((case, tuple(s)) for case, s in zip(cases, structures, strict=True) if s),
         kinds=tuple(chosen_kinds),
         placements=_PLACEMENTS[windows],
         min_voxels=min_voxels,
     )
+    if source.masks is not None:
+        values = None if source.masks_label_map is None else read_label_map(source.masks_label_map)
+        found = find_masks(source.masks, [case for case, _ in evaluation.cases], values)
+        return replace(evaluation, masks=tuple(found))
+    if any("text" in kind.parts for kind in chosen_kinds):
+        _point_out_unknown({each.name for chosen in structures for each in chosen})
+    return evaluation
+
+
+def questions(evaluation: Evaluation) -> set[Asked]:
+    """What an evaluation will ask at most: case, structure and kind of prompt."""
+    return {
+        (case.name, structure.name, kind)
+        for case, structures in evaluation.cases
+        for structure in structures
+        for kind in evaluation.kinds
+    }
+
+
+def scores_of_run(source: Source, chosen: bool) -> list[Score]:
+    """Scores of an earlier run, given in place of a folder.
+
+    Raises
+    ------
+    SegVolError
+        If the file is no such run, or options choose what would be computed.
+    """
+    if source.folder is None:
+        raise AssertionError("the file of a run is given")
+    if chosen or source != Source(source.folder):
+        raise EvaluationError(
+            f"{source.folder} is a run that is done: only --compare, --output, --markdown and "
+            "--plots go with it."
+        )
+    return read_scores(source.folder)
 
 
 def evaluate_cases(
@@ -112,12 +160,39 @@ def evaluate_cases(
     SegVolError
         If the weights or a case cannot be read.
     """
+    all_cases = progress.add_task("Cases", total=len(evaluation.cases))
+    for scores in _scores_by_case(evaluation, weights, device, progress):
+        yield from scores
+        progress.advance(all_cases)
+
+
+def _scores_by_case(
+    evaluation: Evaluation, weights: str, device: str, progress: Progress
+) -> Iterator[Iterator[Score]]:
+    if evaluation.masks is not None:
+        for (files, structures), masks in zip(evaluation.cases, evaluation.masks, strict=True):
+            yield _scores_of_masks(evaluation, masks, files, structures, progress)
+        return
     with step(progress, "Loading the weights"):
         model = load_model(weights, choose_device(device))
-    all_cases = progress.add_task("Cases", total=len(evaluation.cases))
     for files, structures in evaluation.cases:
-        yield from _scores_of_case(evaluation, model, files, structures, progress)
-        progress.advance(all_cases)
+        yield _scores_of_case(evaluation, model, files, structures, progress)
+
+
+def _scores_of_masks(
+    evaluation: Evaluation,
+    masks: PeerMasks,
+    files: CaseFiles,
+    structures: Sequence[Structure],
+    progress: Progress,
+) -> Iterator[Score]:
+    with step(progress, "Reading"):
+        case = read_case(files)
+    kind, *_ = evaluation.kinds
+    values = files.label_values
+    yield from score_masks(
+        case, values, structures, masks, kind=kind, min_voxels=evaluation.min_voxels
+    )
 
 
 def _scores_of_case(
@@ -137,6 +212,20 @@ def _scores_of_case(
             yield score
     finally:
         progress.remove_task(prompts)
+
+
+def _kinds(source: Source, kinds: str | None) -> list[PromptKind]:
+    if source.masks is None:
+        if source.masks_label_map is not None:
+            raise EvaluationError("--masks-label-map names values in --masks, which is not given.")
+        return parse_kinds(DEFAULT_KINDS if kinds is None else kinds)
+    chosen = [] if kinds is None else parse_kinds(kinds)
+    if len(chosen) != 1:
+        raise EvaluationError(
+            "Say with --kinds what the masks were made from, one kind for all: box, for instance, "
+            "or text for a program that is only told what to look for."
+        )
+    return chosen
 
 
 def _cases(source: Source) -> list[CaseFiles]:

@@ -10,7 +10,7 @@ import typer
 
 from segvol_core.cli.command_group import remember_verbose
 
-COMPUTING = "Computing"
+COMPUTING, OUTPUT = "Computing", "Output"
 
 
 class Windows(str, Enum):
@@ -74,6 +74,11 @@ CacheOption = Annotated[
         help="Memory for encoded windows that may be needed again.",
         rich_help_panel=COMPUTING,
     ),
+]
+
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that exist already.", rich_help_panel=OUTPUT),
 ]
 
 JsonOption = Annotated[

@@ -12,10 +12,12 @@ import typer
 from segvol_core.cli.clock import Clock
 from segvol_core.cli.command_group import ExitCode
 from segvol_core.cli.options import (
+    OUTPUT,
     CacheOption,
     CtArgument,
     DeviceOption,
     JsonOption,
+    OverwriteOption,
     Precision,
     PrecisionOption,
     SeriesOption,
@@ -28,7 +30,7 @@ from segvol_core.cli.options import (
 if TYPE_CHECKING:
     from segvol_core.cli.segmenting import Result
 
-_PROMPTS, _OUTPUT, _SERVER = "Prompts", "Output", "Server"
+_PROMPTS, _SERVER = "Prompts", "Server"
 _RAS, _IJK = "R,A,S", "i,j,k"
 
 
@@ -42,7 +44,7 @@ def segment(
             metavar="FILE",
             help=".seg.nrrd for 3D Slicer (names, colours, overlaps), or a label map: .nii.gz, "
             ".nii, .nrrd, .mha.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ],
     *,
@@ -124,7 +126,7 @@ def segment(
             "--name",
             metavar="NAME",
             help='Name of the segment; by default the organ\'s, or "Segment".',
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     split: Annotated[
@@ -132,13 +134,7 @@ def segment(
         typer.Option(
             "--split",
             help="One file per segment, its name added to the file's.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Replace files that exist already.", rich_help_panel=_OUTPUT
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     identify: Annotated[
@@ -146,9 +142,10 @@ def segment(
         typer.Option(
             "--identify",
             help="Say which organs a segment from points and a box could be.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
+    overwrite: OverwriteOption = False,
     weights: WeightsOption = "starter",
     device: DeviceOption = "auto",
     windows: WindowsOption = Windows.LATTICE,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import fnmatch
-import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segvol_core import organs
-from segvol_core.errors import OrganError, SegVolError, SegVolWarning, VolumeError
+from segvol_core.errors import OrganError, SegVolWarning, VolumeError
+from segvol_core.evaluation.label_maps import (
+    EvaluationError,
+    labels_on_voxels,
+    read_label_map,
+    whole_numbers,
+)
 from segvol_core.evaluation.metrics import Mask
 from segvol_core.training.cases import read_index
 from segvol_core.volume import Volume
 from segvol_core.volume_io import read_volume
-
-_NAME_COLUMNS = ("structure", "name", "label")
-_VALUE_COLUMNS = ("id", "value")
-_SAME_PLACE_MM = 1e-2
-
-
-class EvaluationError(SegVolError):
-    """Cases, labels or structures that cannot be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -129,38 +125,6 @@ def single_case(image: Path, labels: Path, label_map: Path) -> CaseFiles:
     return CaseFiles(image.name.split(".")[0], image, labels, read_label_map(label_map))
 
 
-def read_label_map(path: Path) -> dict[str, int]:
-    """Value of each structure's label.
-
-    Parameters
-    ----------
-    path
-        JSON, an object from name to value; or CSV with a header, names in the column ``structure``
-        (or ``name``, ``label``), values in ``id`` (or ``value``).
-
-    Raises
-    ------
-    EvaluationError
-        If it is neither.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"The label map {path} cannot be read as text.") from error
-    try:
-        pairs = _json_pairs(text) if path.suffix.lower() == ".json" else _csv_pairs(text)
-        values = [(str(name).strip(), int(value)) for name, value in pairs]
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise EvaluationError(
-            f"{path} is no label map: it must be a JSON object from name to value, or a CSV with "
-            f"the columns {_NAME_COLUMNS[0]} and {_VALUE_COLUMNS[0]}."
-        ) from error
-    names = [name for name, _ in values]
-    if not names or "" in names or len(set(names)) < len(names):
-        raise EvaluationError(f"{path} has no names, or one that is empty or there twice.")
-    return dict(values)
-
-
 def read_case(files: CaseFiles) -> LabelledCase:
     """Read a CT and its labels.
 
@@ -178,16 +142,10 @@ def read_case(files: CaseFiles) -> LabelledCase:
             labels = read_volume(files.labels)
     except VolumeError as error:
         raise EvaluationError(f"The labels of {files.name}: {error}") from error
-    voxels = labels.voxels
-    if not np.issubdtype(voxels.dtype, np.integer):
-        if not np.array_equal(voxels, np.rint(voxels)):
-            raise EvaluationError(f"The labels of {files.name} are no whole numbers.")
-        labels = Volume(voxels.astype(np.int32), labels.ijk_to_ras)
-    upright, upright_labels = volume.canonical(), labels.canonical()
-    apart = np.abs(upright.zyx_to_ras - upright_labels.zyx_to_ras).max()
-    if upright.shape_zyx != upright_labels.shape_zyx or apart > _SAME_PLACE_MM:
-        raise EvaluationError(f"The labels of {files.name} do not lie on the voxels of its CT.")
-    return LabelledCase(files.name, volume, upright.restore(upright_labels.voxels))
+    whose = f"The labels of {files.name}"
+    voxels = whole_numbers(labels.voxels, whose)
+    on_ct = labels_on_voxels(volume, Volume(voxels, labels.ijk_to_ras), whose)
+    return LabelledCase(files.name, volume, on_ct)
 
 
 def choose_structures(
@@ -212,13 +170,13 @@ def choose_structures(
     chosen = [
         Structure(name, (value,))
         for name, value in label_values.items()
-        if any(_means(each, name) for each in patterns)
+        if any(same_structure(each, name) for each in patterns)
     ]
     for group, members in groups.items():
         values = [
             value
             for name, value in label_values.items()
-            if any(_means(member, name) for member in members)
+            if any(same_structure(member, name) for member in members)
         ]
         if values:
             chosen.append(Structure(group, tuple(values)))
@@ -234,7 +192,7 @@ def check_wanted(cases: Iterable[CaseFiles], wanted: Iterable[str]) -> None:
         If one is not; the message names it and what there is.
     """
     known = sorted({name for case in cases for name in case.label_values})
-    missing = [each for each in wanted if not any(_means(each, name) for name in known)]
+    missing = [each for each in wanted if not any(same_structure(each, name) for name in known)]
     if missing:
         raise EvaluationError(
             f"No case is labelled for {_listed(missing)}. The labels are {_listed(known)}."
@@ -262,8 +220,8 @@ def parse_groups(definitions: Iterable[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _means(wanted: str, name: str) -> bool:
-    """Whether a user's word for a structure is this name of the labels."""
+def same_structure(wanted: str, name: str) -> bool:
+    """Whether a user's word or pattern for a structure means this name of the labels."""
     if fnmatch.fnmatchcase(name.casefold(), wanted.strip().casefold()):
         return True
     organ = _organ(wanted)
@@ -276,18 +234,6 @@ def _organ(name: str) -> organs.Organ | None:
         return organs.find(name)
     except OrganError:
         return None
-
-
-def _json_pairs(text: str) -> Iterable[tuple[Any, Any]]:
-    pairs: Iterable[tuple[Any, Any]] = json.loads(text).items()
-    return pairs
-
-
-def _csv_pairs(text: str) -> list[tuple[str, str]]:
-    rows = list(csv.DictReader(text.splitlines()))
-    name, *_ = (column for column in _NAME_COLUMNS if column in rows[0])
-    value, *_ = (column for column in _VALUE_COLUMNS if column in rows[0])
-    return [(row[name], row[value]) for row in rows]
 
 
 def _listed(names: Sequence[str]) -> str:

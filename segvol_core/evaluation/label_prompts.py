@@ -1,7 +1,7 @@
 """Prompts as a careful user would give them, made from a label: always the same ones.
 
 A click is the voxel deepest inside the structure, a box its bounding box, a text the name under
-which the vocabulary knows it.
+which the vocabulary knows it. Clicks after the first are in `segvol_core.evaluation.clicks`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ _SAME_DEPTH_MM = 1e-6
 
 
 class PromptKind(Enum):
-    """What is said about a structure; the paper evaluates the same combinations."""
+    """What is said about a structure; the paper evaluates the same combinations.
+
+    ``points5`` is five clicks, each placed after the answer to those before it.
+    """
 
     TEXT = "text"
     POINT = "point"
+    POINTS5 = "points5"
     BOX = "box"
     TEXT_BOX = "text+box"
     TEXT_POINT = "text+point"
@@ -34,8 +38,13 @@ class PromptKind(Enum):
 
     @property
     def parts(self) -> frozenset[str]:
-        """Of ``"text"``, ``"point"`` and ``"box"`` those that are said."""
-        return frozenset(self.value.split("+"))
+        """Of ``"text"``, ``"point"`` and ``"box"`` those that are said at first."""
+        return frozenset({"point"}) if self is PromptKind.POINTS5 else _words(self.value)
+
+    @property
+    def clicks(self) -> int:
+        """How many clicks are made, one after the other."""
+        return 5 if self is PromptKind.POINTS5 else int("point" in self.parts)
 
 
 def parse_kinds(text: str) -> list[PromptKind]:
@@ -48,10 +57,10 @@ def parse_kinds(text: str) -> list[PromptKind]:
     """
     if text.strip() == "all":
         return list(PromptKind)
-    by_parts = {kind.parts: kind for kind in PromptKind}
+    by_words = {_words(kind.value): kind for kind in PromptKind}
     kinds = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        kind = by_parts.get(frozenset(part.strip() for part in word.split("+")))
+        kind = by_words.get(_words(word))
         if kind is None:
             known = ", ".join(kind.value for kind in PromptKind)
             raise SegVolError(f"“{word}” is no kind of prompt: give some of {known}, or all.")
@@ -62,7 +71,7 @@ def parse_kinds(text: str) -> list[PromptKind]:
 
 
 def prompts_from_label(volume: Volume, mask: Mask, name: str, kind: PromptKind) -> Prompts | None:
-    """Prompts of a kind for a structure; None if they need a text that the vocabulary lacks.
+    """What is said first about a structure; None if it needs a text that the vocabulary lacks.
 
     Parameters
     ----------
@@ -93,10 +102,10 @@ def prompt_text(name: str) -> str | None:
         return None
 
 
-def click(volume: Volume, mask: Mask) -> Point:
-    """One positive click on the voxel deepest inside a mask (k, j, i)."""
+def click(volume: Volume, mask: Mask, *, positive: bool = True) -> Point:
+    """One click on the voxel deepest inside a mask (k, j, i)."""
     k, j, i = volume.spacing_ijk[::-1].tolist()
-    return point_from_ijk(volume, deepest_voxel(mask, (k, j, i)).tolist()[::-1])
+    return point_from_ijk(volume, deepest_voxel(mask, (k, j, i)).tolist()[::-1], positive)
 
 
 def exact_box(volume: Volume, mask: Mask) -> Box:
@@ -125,3 +134,7 @@ def deepest_voxel(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.int64]:
     centre = np.argwhere(inside).mean(axis=0)
     off_centre = np.linalg.norm((deepest - centre) * np.asarray(spacing_mm), axis=1)
     return np.asarray(low + deepest[int(np.argmin(off_centre.round(6)))], dtype=np.int64)
+
+
+def _words(kind: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in kind.split("+"))

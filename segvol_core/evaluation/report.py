@@ -1,55 +1,24 @@
-"""Scores as CSV, one line an answer, and as Markdown, one line a structure."""
+"""Scores as Markdown: tables with a line for each structure, means, and what follows."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
-from segvol_core.errors import SegVolError
+from segvol_core.evaluation.intervals import LEVEL, Interval
+from segvol_core.evaluation.markdown import figure, table
 from segvol_core.evaluation.metrics import TOLERANCE_MM
 from segvol_core.evaluation.scoring import Score
 from segvol_core.evaluation.summary import (
     Mean,
+    figures_of,
     first_prompt_seconds,
     means_of_kinds,
     means_of_structures,
 )
 
-_SURFACE = f"surface_dice_{TOLERANCE_MM:g}mm"
-
-_COLUMNS: dict[str, Callable[[Score], str]] = {
-    "case": lambda score: score.case,
-    "structure": lambda score: score.structure,
-    "prompt": lambda score: score.kind.value,
-    "windows": lambda score: score.windows,
-    "dice": lambda score: f"{score.dice:.4f}",
-    _SURFACE: lambda score: f"{score.surface_dice:.4f}",
-    "baseline_box": lambda score: f"{score.baselines.box:.4f}",
-    "baseline_ellipsoid": lambda score: f"{score.baselines.ellipsoid:.4f}",
-    "label_ml": lambda score: f"{score.label_ml:.3f}",
-    "answer_ml": lambda score: f"{score.answer_ml:.3f}",
-    "seconds": lambda score: f"{score.seconds:.3f}",
-    "first_prompt": lambda score: str(int(score.first_prompt)),
-    "cut_off": lambda score: str(int(score.cut_off)),
-    "dice_lattice_published": lambda score: _figure(score.agreement, 4, missing=""),
-}
-
-
-def to_csv(scores: Sequence[Score]) -> str:
-    """Every answer on a line, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for score in scores:
-        writer.writerow([column(score) for column in _COLUMNS.values()])
-    return text.getvalue()
-
 
 def to_markdown(scores: Sequence[Score]) -> str:
-    """Tables of Dice and surface Dice per structure and kind of prompt, and the means."""
+    """Tables per structure and kind of prompt, the means, and their confidence intervals."""
     if not scores:
         return "Nothing was evaluated.\n"
     parts = [
@@ -57,8 +26,12 @@ def to_markdown(scores: Sequence[Score]) -> str:
         _structure_table(scores, lambda mean: mean.dice, baselines=True),
         f"Surface Dice at {TOLERANCE_MM:g} mm:",
         _structure_table(scores, lambda mean: mean.surface_dice, baselines=False),
+        "95th percentile Hausdorff distance in mm (without empty answers):",
+        _structure_table(scores, lambda mean: mean.hausdorff95, baselines=False),
         "Means (each structure counts the same; seconds without first prompts):",
         _mean_table(scores),
+        *_click_parts(scores),
+        *_interval_parts(scores),
         *conclusions(scores),
     ]
     return "\n\n".join(parts) + "\n"
@@ -83,45 +56,8 @@ def conclusions(scores: Sequence[Score]) -> list[str]:
     return sentences
 
 
-def check_report(path: Path, *, overwrite: bool = False) -> None:
-    """Make sure that a report can be written there, before minutes are spent on it.
-
-    Raises
-    ------
-    SegVolError
-        If the folder is missing or not writable, the path is a folder, or there is a file already
-        that is not to be overwritten.
-    """
-    if path.is_dir():
-        raise SegVolError(f"{path} is a folder, not a file.")
-    if path.exists() and not overwrite:
-        raise SegVolError(f"{path} exists already; --overwrite replaces it.")
-    if not path.absolute().parent.is_dir():
-        raise SegVolError(f"There is no folder {path.absolute().parent}.")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise SegVolError(f"The folder {path.absolute().parent} cannot be written to.")
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write a report, whole or not at all.
-
-    Raises
-    ------
-    SegVolError
-        If the disk refuses; a file that was there stays as it is then.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise SegVolError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def _structure_table(
-    scores: Sequence[Score], figure: Callable[[Mean], float], *, baselines: bool
+    scores: Sequence[Score], of_mean: Callable[[Mean], float | None], *, baselines: bool
 ) -> str:
     means = means_of_structures(scores)
     overall = means_of_kinds(scores)
@@ -142,40 +78,91 @@ def _structure_table(
         if structure is None:
             row = ["**mean**", ""]
         if baselines:
-            row += [_figure(some.box), _figure(some.ellipsoid)]
-        row += [_figure(figure(m)) if (m := by_column.get(c)) else "-" for c in columns]
+            row += [figure(some.box), figure(some.ellipsoid)]
+        row += [figure(of_mean(m)) if (m := by_column.get(c)) else "-" for c in columns]
         rows.append(row)
     note = "\n\n\\* cut off by the edge of a volume" if cut_off else ""
-    return _table(header, rows) + note
+    return table(header, rows) + note
 
 
 def _mean_table(scores: Sequence[Score]) -> str:
     header = ["prompt", "windows", "answers", "Dice", "surface Dice", "box filled", "ellipsoid"]
-    header += ["better baseline", "gain", "seconds"]
+    header += ["better baseline", "gain", "seconds", "HD95 mm", "empty"]
     rows = [
         [
             mean.kind.value,
             mean.windows,
             str(mean.answers),
-            *map(_figure, (mean.dice, mean.surface_dice, mean.box, mean.ellipsoid, mean.better)),
+            *map(figure, (mean.dice, mean.surface_dice, mean.box, mean.ellipsoid, mean.better)),
             f"{mean.gain:+.3f}",
-            _figure(mean.seconds, 2),
+            figure(mean.seconds, 2),
+            figure(mean.hausdorff95, 2),
+            str(mean.empty),
         ]
         for mean in means_of_kinds(scores)
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown table with cells of equal width, so that it can be read as it is."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
-    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    aligned = [
-        [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        for line in lines
+def _click_parts(scores: Sequence[Score]) -> list[str]:
+    means = [mean for mean in means_of_kinds(scores) if mean.dice_after_clicks]
+    if not means:
+        return []
+    header = ["clicks one after the other", "windows"]
+    header += [str(n + 1) for n in range(len(means[0].dice_after_clicks))]
+    rows = [[m.kind.value, m.windows, *map(figure, m.dice_after_clicks)] for m in means]
+    return ["Dice after each click (each structure counts the same):", table(header, rows)]
+
+
+def _interval_parts(scores: Sequence[Score]) -> list[str]:
+    cases = len({score.case for score in scores})
+    if cases < 2:
+        return ["One case: no confidence intervals, which need several."]
+    return [
+        f"{LEVEL:.0%} confidence intervals of Dice (bootstrap over {cases} cases):",
+        _structure_intervals(scores),
+        f"{LEVEL:.0%} confidence intervals of the means:",
+        _mean_intervals(scores),
     ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (aligned[0], rule, *aligned[1:]))
+
+
+def _structure_intervals(scores: Sequence[Score]) -> str:
+    overall = means_of_kinds(scores)
+    rows = []
+    for structure in [*dict.fromkeys(score.structure for score in scores), None]:
+        row = ["**mean**" if structure is None else structure]
+        for mean in overall:
+            chosen = [score for score in _of(mean, scores) if structure in (None, score.structure)]
+            row.append(_written(figures_of(chosen, lambda score: score.dice).interval()))
+        rows.append(row)
+    return table(["structure", *(_column_name(mean, scores) for mean in overall)], rows)
+
+
+def _mean_intervals(scores: Sequence[Score]) -> str:
+    rows = []
+    for mean in means_of_kinds(scores):
+        chosen = _of(mean, scores)
+        rows.append(
+            [
+                mean.kind.value,
+                mean.windows,
+                _written(figures_of(chosen, lambda score: score.dice).interval()),
+                _written(figures_of(chosen, lambda score: score.surface_dice).interval()),
+                _written(figures_of(chosen, lambda score: score.hausdorff95).interval(), 2),
+            ]
+        )
+    return table(["prompt", "windows", "Dice", "surface Dice", "HD95 mm"], rows)
+
+
+def _of(mean: Mean, scores: Iterable[Score]) -> list[Score]:
+    """The answers of which a mean is taken, but for its structure."""
+    return [s for s in scores if (s.kind, s.windows) == (mean.kind, mean.windows)]
+
+
+def _written(interval: Interval | None, digits: int = 3) -> str:
+    if interval is None:
+        return "-"
+    return f"{figure(interval.low, digits)} to {figure(interval.high, digits)}"
 
 
 def _column_name(mean: Mean, scores: Sequence[Score]) -> str:
@@ -185,7 +172,3 @@ def _column_name(mean: Mean, scores: Sequence[Score]) -> str:
 def _placed(mean: Mean, scores: Sequence[Score]) -> str:
     """How windows were placed, where there is more than one way."""
     return f" ({mean.windows})" if len({score.windows for score in scores}) > 1 else ""
-
-
-def _figure(value: float | None, digits: int = 3, missing: str = "-") -> str:
-    return missing if value is None else f"{value:.{digits}f}"

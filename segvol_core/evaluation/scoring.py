@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from segvol_core.evaluation.baselines import Baselines, baselines
 from segvol_core.evaluation.cases import LabelledCase, Structure
+from segvol_core.evaluation.clicks import answers_to_clicks
 from segvol_core.evaluation.label_prompts import PromptKind, prompts_from_label
-from segvol_core.evaluation.metrics import Mask, bounding_box, dice, surface_dice
+from segvol_core.evaluation.metrics import Mask, bounding_box, dice, hausdorff95, surface_dice
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts
 from segvol_core.session import Session
 from segvol_core.zoom import Placement
+
+Windows = Placement | Literal["masks"]
+"""How windows were placed; ``"masks"`` for masks out of a folder, of which that is not known."""
 
 MIN_VOXELS = 20
 """Structures with fewer voxels are left out: their Dice says more of chance than of a network."""
@@ -37,16 +42,17 @@ class Score:
     Attributes
     ----------
     windows
-        How windows were placed, ``"lattice"`` or ``"published"``.
-    dice, surface_dice
-        Against the label; see :mod:`segvol_core.evaluation.metrics`.
+        ``"lattice"``, ``"published"`` or ``"masks"``.
+    dice, surface_dice, hausdorff95
+        Against the label; see :mod:`segvol_core.evaluation.metrics`. The distance is None where
+        the answer is empty.
     baselines
         Dice of the trivial answers to the structure's box, whatever the prompt was.
     label_ml, answer_ml
         Volumes.
     seconds
-        From the prompt to the final mask. For the first prompt of a session this includes
-        preparing the volume.
+        From the prompt to the final mask, of all clicks together. For the first prompt of a
+        session this includes preparing the volume. None where it is not known.
     first_prompt
         Whether it was the first of its session, before anything was computed.
     cut_off
@@ -54,21 +60,25 @@ class Score:
     agreement
         Dice between the masks of lattice and published windows; None where only one was computed,
         or both are empty.
+    dice_after_clicks
+        Dice after each click, where several are made one after the other.
     """
 
     case: str
     structure: str
     kind: PromptKind
-    windows: Placement
+    windows: Windows
     dice: float
     surface_dice: float
+    hausdorff95: float | None
     baselines: Baselines
     label_ml: float
     answer_ml: float
-    seconds: float
+    seconds: float | None
     first_prompt: bool
     cut_off: bool
     agreement: float | None = None
+    dice_after_clicks: tuple[float, ...] = ()
 
 
 def plan_prompts(
@@ -83,15 +93,22 @@ def plan_prompts(
     what the vocabulary does not know. Structures that the volume's edge cuts off stay in.
     """
     planned = []
-    for structure in structures:
-        mask = case.mask(structure)
-        if int(mask.sum()) < max(min_voxels, 1):
-            continue
+    for structure, mask in large_enough(case, structures, min_voxels):
         for kind in kinds:
             prompts = prompts_from_label(case.volume, mask, structure.name, kind)
             if prompts is not None:
                 planned.append(PlannedPrompt(structure, kind, prompts))
     return planned
+
+
+def large_enough(
+    case: LabelledCase, structures: Sequence[Structure], min_voxels: int = MIN_VOXELS
+) -> Iterator[tuple[Structure, Mask]]:
+    """Structures of at least ``min_voxels`` voxels with their masks (k, j, i)."""
+    for structure in structures:
+        mask = case.mask(structure)
+        if int(np.count_nonzero(mask)) >= max(min_voxels, 1):
+            yield structure, mask
 
 
 def score_prompts(
@@ -104,39 +121,111 @@ def score_prompts(
 
     Yields as many scores as there are prompts times placements.
     """
-    sessions: dict[Placement, Session] = {}
+    sessions = {placement: _TimedSession(model, case, placement) for placement in placements}
     for prompt in planned:
         label = case.mask(prompt.structure)
-        trivial, cut_off = baselines(label), _is_cut_off(label)
-        answers: dict[Placement, tuple[Mask, float, bool]] = {}
-        for placement in placements:
-            started = time.perf_counter()
-            first = placement not in sessions
-            if first:
-                sessions[placement] = Session(model, case.volume, windows=placement)
-            mask = sessions[placement].mask(prompt.prompts)
-            answers[placement] = (mask, time.perf_counter() - started, first)
-        masks = [mask for mask, *_ in answers.values()]
+        answers = {
+            placement: _answer(session, case, label, prompt)
+            for placement, session in sessions.items()
+        }
+        masks = [answer.mask for answer in answers.values()]
         agreement = None
         # Two empty masks agree on nothing that anyone could use.
         if len(masks) == 2 and any(mask.any() for mask in masks):
             agreement = dice(*masks)
-        for placement, (mask, seconds, first) in answers.items():
-            yield Score(
-                case=case.name,
+        for placement, answer in answers.items():
+            yield score_answer(
+                case,
+                label,
+                answer,
                 structure=prompt.structure.name,
                 kind=prompt.kind,
                 windows=placement,
-                dice=dice(mask, label),
-                surface_dice=surface_dice(mask, label, case.spacing_kji),
-                baselines=trivial,
-                label_ml=_millilitres(label, case),
-                answer_ml=_millilitres(mask, case),
-                seconds=seconds,
-                first_prompt=first,
-                cut_off=cut_off,
                 agreement=agreement,
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A mask to be scored, and how it came about.
+
+    Attributes
+    ----------
+    mask
+        (k, j, i) on the voxels of the case.
+    seconds, first_prompt, dice_after_clicks
+        As in :class:`Score`.
+    """
+
+    mask: Mask
+    seconds: float | None = None
+    first_prompt: bool = False
+    dice_after_clicks: tuple[float, ...] = ()
+
+
+def score_answer(
+    case: LabelledCase,
+    label: Mask,
+    answer: Answer,
+    *,
+    structure: str,
+    kind: PromptKind,
+    windows: Windows,
+    agreement: float | None = None,
+) -> Score:
+    """Compare a mask with the label (k, j, i), which is not empty."""
+    return Score(
+        case=case.name,
+        structure=structure,
+        kind=kind,
+        windows=windows,
+        dice=dice(answer.mask, label),
+        surface_dice=surface_dice(answer.mask, label, case.spacing_kji),
+        hausdorff95=hausdorff95(answer.mask, label, case.spacing_kji),
+        baselines=baselines(label),
+        label_ml=_millilitres(label, case),
+        answer_ml=_millilitres(answer.mask, case),
+        seconds=answer.seconds,
+        first_prompt=answer.first_prompt,
+        cut_off=_is_cut_off(label),
+        agreement=agreement,
+        dice_after_clicks=answer.dice_after_clicks,
+    )
+
+
+class _TimedSession:
+    """A session that begins with the first prompt, and the seconds of its answers so far."""
+
+    def __init__(self, model: SegVol, case: LabelledCase, placement: Placement) -> None:
+        self._model = model
+        self._case = case
+        self._placement = placement
+        self._session: Session | None = None
+        self.seconds = 0.0
+
+    @property
+    def begun(self) -> bool:
+        return self._session is not None
+
+    def mask(self, prompts: Prompts) -> Mask:
+        started = time.perf_counter()
+        if self._session is None:
+            self._session = Session(self._model, self._case.volume, windows=self._placement)
+        mask = self._session.mask(prompts)
+        self.seconds += time.perf_counter() - started
+        return mask
+
+
+def _answer(
+    session: _TimedSession, case: LabelledCase, label: Mask, prompt: PlannedPrompt
+) -> Answer:
+    begun, seconds = session.begun, session.seconds
+    clicks = max(prompt.kind.clicks, 1)
+    dices = []
+    for mask in answers_to_clicks(session.mask, case.volume, label, prompt.prompts, clicks):
+        dices.append(dice(mask, label))
+    several = tuple(dices) if clicks > 1 else ()
+    return Answer(mask, session.seconds - seconds, not begun, several)
 
 
 def _is_cut_off(mask: Mask) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from segvol_core.evaluation.intervals import Figures
 from segvol_core.evaluation.label_prompts import PromptKind
-from segvol_core.evaluation.scoring import Score
-from segvol_core.zoom import Placement
+from segvol_core.evaluation.scoring import Score, Windows
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,17 @@ class Mean:
         Without first prompts; None if there were no others.
     agreement
         As in :class:`Score`; None where only one placement was computed.
+    hausdorff95
+        In millimetres, over the answers that are not empty; None if all are.
+    empty
+        How many answers are empty.
+    dice_after_clicks
+        As in :class:`Score`.
     """
 
     structure: str | None
     kind: PromptKind
-    windows: Placement
+    windows: Windows
     answers: int
     dice: float
     surface_dice: float
@@ -42,6 +48,9 @@ class Mean:
     better: float
     seconds: float | None
     agreement: float | None
+    hausdorff95: float | None
+    empty: int
+    dice_after_clicks: tuple[float, ...]
 
     @property
     def gain(self) -> float:
@@ -51,7 +60,7 @@ class Mean:
 
 def means_of_structures(scores: Sequence[Score]) -> list[Mean]:
     """Mean over cases of each structure, kind and placement, in the order they first appear."""
-    grouped: dict[tuple[str, PromptKind, Placement], list[Mean]] = defaultdict(list)
+    grouped: dict[tuple[str, PromptKind, Windows], list[Mean]] = defaultdict(list)
     for score in scores:
         grouped[score.structure, score.kind, score.windows].append(_of_one_answer(score))
     return [_averaged(structure, means) for (structure, *_), means in grouped.items()]
@@ -62,7 +71,7 @@ def means_of_kinds(scores: Sequence[Score]) -> list[Mean]:
 
     Each structure counts the same, however many cases show it.
     """
-    grouped: dict[tuple[PromptKind, Placement], list[Mean]] = defaultdict(list)
+    grouped: dict[tuple[PromptKind, Windows], list[Mean]] = defaultdict(list)
     for mean in means_of_structures(scores):
         grouped[mean.kind, mean.windows].append(mean)
     return [_averaged(None, means) for means in grouped.values()]
@@ -71,6 +80,11 @@ def means_of_kinds(scores: Sequence[Score]) -> list[Mean]:
 def first_prompt_seconds(scores: Iterable[Score]) -> float | None:
     """Mean seconds of the first prompts of sessions with lattice windows, if there were any."""
     return _known(s.seconds for s in scores if s.first_prompt and s.windows == "lattice")
+
+
+def figures_of(scores: Iterable[Score], figure: Callable[[Score], float | None]) -> Figures:
+    """One number per answer, of which means and intervals are taken."""
+    return Figures((score.case, score.structure, figure(score)) for score in scores)
 
 
 def _of_one_answer(score: Score) -> Mean:
@@ -86,6 +100,9 @@ def _of_one_answer(score: Score) -> Mean:
         better=score.baselines.better,
         seconds=None if score.first_prompt else score.seconds,
         agreement=score.agreement,
+        hausdorff95=score.hausdorff95,
+        empty=int(score.answer_ml == 0),
+        dice_after_clicks=score.dice_after_clicks,
     )
 
 
@@ -103,7 +120,16 @@ def _averaged(structure: str | None, means: list[Mean]) -> Mean:
         better=float(np.mean([mean.better for mean in means])),
         seconds=_known(mean.seconds for mean in means),
         agreement=_known(mean.agreement for mean in means),
+        hausdorff95=_known(mean.hausdorff95 for mean in means),
+        empty=sum(mean.empty for mean in means),
+        dice_after_clicks=_after_clicks([mean.dice_after_clicks for mean in means]),
     )
+
+
+def _after_clicks(dices: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Mean after each click of the answers that had several."""
+    several = [each for each in dices if each]
+    return tuple(np.mean(several, axis=0).tolist()) if several else ()
 
 
 def _known(values: Iterable[float | None]) -> float | None:

@@ -27,6 +27,10 @@ _NO_NETWORK = re.compile(
     r"|Network is unreachable|Network connectivity is disabled",
     re.IGNORECASE,
 )
+_UNRESOLVABLE = re.compile(
+    r"No solution found|No matching distribution found|ResolutionImpossible"
+    r"|conflicting dependencies"
+)
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@")
 _ERROR = re.compile(r"\s*(error|ERROR): (.+)")
 
@@ -59,6 +63,11 @@ def explain(lines: Sequence[str], *, wheels: Path | None) -> str:
         return f"There is no version of {name} for this computer and this Python."
     errors = [match[2] for line in lines if (match := _ERROR.match(line))]
     return f"Installing failed: {errors[-1].rstrip('.')}." if errors else "Installing failed."
+
+
+def is_unresolvable(lines: Sequence[str]) -> bool:
+    """Whether an installer found no versions that go together, before it installed anything."""
+    return _UNRESOLVABLE.search("\n".join(lines)) is not None
 
 
 def without_secrets(line: str) -> str:

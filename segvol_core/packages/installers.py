@@ -46,6 +46,8 @@ class Installation:
         The list of requirements.
     wheels
         Folder of wheels for an installation without internet, or None.
+    constraints_file
+        The versions to install of what is required, or None for any that is allowed.
     """
 
     python: Path
@@ -53,6 +55,7 @@ class Installation:
     target: Path
     requirements_file: Path
     wheels: Path | None = None
+    constraints_file: Path | None = None
 
 
 def installer_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -106,7 +109,7 @@ def uv_command(uv: list[str], installation: Installation) -> list[str]:
         *("--target", str(installation.target), "--exact"),
         *("--only-binary", ":all:", "--no-progress"),
         *source,
-        *("-r", str(installation.requirements_file)),
+        *_what(installation),
     ]
 
 
@@ -115,7 +118,15 @@ def pip_command(installation: Installation) -> list[str]:
     command = _pip(installation.python, installation.target, installation.wheels)
     if installation.wheels is None and (index := pytorch_index(sys.platform, nvidia_driver())):
         command += ["--extra-index-url", index]
-    return [*command, "-r", str(installation.requirements_file)]
+    return [*command, *_what(installation)]
+
+
+def _what(installation: Installation) -> list[str]:
+    constraints = installation.constraints_file
+    return [
+        *([] if constraints is None else ["-c", str(constraints)]),
+        *("-r", str(installation.requirements_file)),
+    ]
 
 
 def pytorch_index(platform: str, cuda_version: tuple[int, int] | None) -> str | None:

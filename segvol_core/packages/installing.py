@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from segvol_core.errors import PackagesError
 from segvol_core.packages import installers
-from segvol_core.packages.failures import explain, without_secrets
+from segvol_core.packages.failures import explain, is_unresolvable, without_secrets
+from segvol_core.packages.installers import Installation
 from segvol_core.packages.status import MARKER
 from segvol_core.packages.swap import beside
 
@@ -57,9 +60,7 @@ class Runner:
 class Installer:
     """Installs with uv, and with pip where uv cannot."""
 
-    def __init__(
-        self, installation: installers.Installation, lock: int, *, keep_installed: bool
-    ) -> None:
+    def __init__(self, installation: Installation, lock: int, *, keep_installed: bool) -> None:
         self._installation = installation
         self._keep_installed = keep_installed
         environment = installers.installer_environment(installation.folder, os.environ)
@@ -84,24 +85,33 @@ class Installer:
 
     def _install(self) -> str:
         plan = self._installation
-        run = self._runner.run
         say("Looking for uv.")
-        uv = installers.find_uv(plan.python, plan.folder, plan.wheels, run)
-        self._runner.lines.clear()  # without uv nothing is lost
+        uv = installers.find_uv(plan.python, plan.folder, plan.wheels, self._runner.run)
+        uv_lines: list[str] = []
         if uv is not None:
             if self._keep_installed:
                 _copy_links(plan.folder, plan.target)
             say("Installing with uv.")
-            if run(installers.uv_command(uv, plan)) == 0:
+            if self._tested_or_allowed(lambda plan: installers.uv_command(uv, plan)):
                 return "uv"
+            uv_lines = list(self._runner.lines)
             shutil.rmtree(plan.target, ignore_errors=True)
-        uv_lines = list(self._runner.lines)
-        self._runner.lines.clear()
         say("Installing with pip.")
-        if run(installers.pip_command(plan)) == 0:
+        if self._tested_or_allowed(installers.pip_command):
             return "pip"
-        pip_lines = list(self._runner.lines)
-        raise PackagesError(explain([*uv_lines, *pip_lines], wheels=plan.wheels))
+        raise PackagesError(explain([*uv_lines, *self._runner.lines], wheels=plan.wheels))
+
+    def _tested_or_allowed(self, command: Callable[[Installation], list[str]]) -> bool:
+        """Install the versions that were tested, or where they do not fit, any that is allowed."""
+        plan = self._installation
+        self._runner.lines.clear()
+        if self._runner.run(command(plan)) == 0:
+            return True
+        if plan.constraints_file is None or not is_unresolvable(self._runner.lines):
+            return False
+        say("The tested versions do not fit here: installing others that are allowed.")
+        self._runner.lines.clear()
+        return self._runner.run(command(replace(plan, constraints_file=None))) == 0
 
     def _tell_size(self, done: threading.Event) -> None:
         download = beside(self._installation.folder, "download")

@@ -84,6 +84,8 @@ class PackageJob:
         Folder of wheels to install from without internet; from the package index if None.
     requirements_file
         What to install; the bundled list if None.
+    constraints_file
+        The versions that were tested; the bundled list if None.
     environment
         Of the process, with proxies; in Slicer, ``slicer.util.startupEnvironment()``. Of this
         process if None.
@@ -99,6 +101,7 @@ class PackageJob:
         *,
         wheels: Path | None = None,
         requirements_file: Path | None = None,
+        constraints_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
         logs: Path | None = None,
     ) -> None:
@@ -116,6 +119,8 @@ class PackageJob:
             options += ["--wheels", str(wheels)]
         if requirements_file is not None:
             options += ["--requirements", str(requirements_file)]
+        if constraints_file is not None:
+            options += ["--constraints", str(constraints_file)]
         try:
             self._log = new_log_file(logs or log_folder(), "packages")
             self._tree = self._start(self._log, operation, options)

@@ -22,7 +22,11 @@ from segvol_core.errors import PackagesError
 from segvol_core.packages import installers, swap
 from segvol_core.packages.failures import explain
 from segvol_core.packages.installing import Installer, Runner, say
-from segvol_core.packages.requirements import engine_requirements_file, read_requirements
+from segvol_core.packages.requirements import (
+    engine_constraints_file,
+    engine_requirements_file,
+    read_requirements,
+)
 from segvol_core.packages.status import PackagesStatus, read_status, write_marker
 
 OPERATIONS = ("install", "update", "repair", "check", "remove", "clean")
@@ -42,6 +46,7 @@ class Request:
     python: Path
     wheels: Path | None = None
     requirements_file: Path = field(default_factory=engine_requirements_file)
+    constraints_file: Path = field(default_factory=engine_constraints_file)
 
 
 def main() -> None:
@@ -53,9 +58,15 @@ def main() -> None:
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--wheels", type=Path)
     parser.add_argument("--requirements", type=Path, default=engine_requirements_file())
+    parser.add_argument("--constraints", type=Path, default=engine_constraints_file())
     options = parser.parse_args()
     request = Request(
-        options.operation, options.folder, options.python, options.wheels, options.requirements
+        options.operation,
+        options.folder,
+        options.python,
+        options.wheels,
+        options.requirements,
+        options.constraints,
     )
     try:
         outcome = {"message": "", **carry_out(request)}
@@ -144,7 +155,12 @@ def _install(request: Request, lock: int) -> dict[str, Any]:
 def _fill_and_try(request: Request, lock: int, *, keep_installed: bool) -> dict[str, Any]:
     new = swap.beside(request.folder, "new")
     installation = installers.Installation(
-        request.python, request.folder, new, request.requirements_file, request.wheels
+        request.python,
+        request.folder,
+        new,
+        request.requirements_file,
+        request.wheels,
+        request.constraints_file,
     )
     installer = Installer(installation, lock, keep_installed=keep_installed).install()
     say("Trying the new packages.")

@@ -16,6 +16,11 @@ def engine_requirements_file() -> Path:
     return resource_path("engine_requirements.txt")
 
 
+def engine_constraints_file() -> Path:
+    """The bundled list of the versions that were tested, in pip's format."""
+    return resource_path("engine_constraints.txt")
+
+
 def read_requirements(file: Path) -> tuple[str, ...]:
     """Requirements of a list, without comments, in order."""
     lines = (line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines())

@@ -69,16 +69,14 @@ if sys.platform == "win32":
 else:
 
     def _wait_for_process(pid: int) -> Callable[[], None]:
-        if hasattr(os, "pidfd_open"):
-            try:
-                descriptor = os.pidfd_open(pid)
-            except ProcessLookupError:
-                return lambda: None
-            except OSError:
-                # Kernels before 5.3, and sandboxes.
-                return lambda: _poll(pid)
-            return lambda: _wait_for_descriptor(descriptor)
-        return lambda: _poll(pid)
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return lambda: None
+        except (AttributeError, OSError):
+            # Other systems, kernels before 5.3, a Python that was built for them, and sandboxes.
+            return lambda: _poll(pid)
+        return lambda: _wait_for_descriptor(descriptor)
 
     def _wait_for_descriptor(descriptor: int) -> None:
         poll = select.poll()

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import slicer
 import slicer.util
-from PySide6.QtCore import QSettings, Signal
+from PySide6.QtCore import Property, QSettings, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
 
 from .ctk_widgets import ctkCollapsibleButton, ctkPathLineEdit
@@ -39,6 +39,46 @@ class qMRMLWidget(_Strict, QWidget):
     def setMRMLScene(self, scene):
         self._scene = scene
         self.mrmlSceneChanged.emit(scene)
+
+
+class ModuleWidget(qMRMLWidget):
+    """What Slicer puts a module's widgets in."""
+
+    def __init__(self, entered):
+        super().__init__()
+        self._entered = entered
+
+    isEntered = Property(bool, lambda self: self._entered)
+
+
+class ThreeDView:
+    """Counts how often it was told to look at what there is."""
+
+    def __init__(self):
+        self.resets = []
+
+    def resetFocalPoint(self):
+        self.resets.append("focal point")
+
+    def resetCamera(self):
+        self.resets.append("camera")
+
+
+class LayoutManager:
+    """A layout with one 3D view."""
+
+    threeDViewCount = 1
+
+    def __init__(self):
+        self.view = ThreeDView()
+
+    def threeDWidget(self, index):
+        if index != 0:
+            raise IndexError(index)
+        return self
+
+    def threeDView(self):
+        return self.view
 
 
 class ModuleManager:
@@ -72,6 +112,7 @@ class Application:
         self._window = strict(QMainWindow)()
         self._window.setObjectName("qSlicerMainWindow")
         self._modules = ModuleManager()
+        self._layout = LayoutManager()
         QSettings.setDefaultFormat(QSettings.Format.IniFormat)
         QSettings.setPath(
             QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings_file.parent)
@@ -89,6 +130,9 @@ class Application:
 
     def topLevelWidgets(self):
         return [self._window]
+
+    def layoutManager(self):
+        return self._layout
 
     def moduleManager(self):
         return self._modules
@@ -197,13 +241,12 @@ def install(mrml, settings_file):
     return application
 
 
-def module_parent(layout=True):
-    """The widget that Slicer puts a module's widgets in."""
-    parent = qMRMLWidget()
+def module_parent(*, entered):
+    """The widget that Slicer puts a module's widgets in; entered if the module is shown already."""
+    parent = ModuleWidget(entered)
     parent.setMRMLScene(slicer.mrmlScene)
-    if layout:
-        parent.setLayout(QVBoxLayout())
-        parent.layout().setContentsMargins(0, 0, 0, 0)
+    parent.setLayout(QVBoxLayout())
+    parent.layout().setContentsMargins(0, 0, 0, 0)
     return parent
 
 

@@ -79,6 +79,8 @@ class ctkCollapsibleButton(_Strict, QAbstractButton):
 class ctkPathLineEdit(_Strict, QWidget):
     """A path with a button to choose it; what it asks is answered by `answer` in tests."""
 
+    Dirs, Files = 0x1, 0x2  # as in QDir
+
     currentPathChanged = Signal(str)
 
     def __init__(self, parent=None):
@@ -90,7 +92,8 @@ class ctkPathLineEdit(_Strict, QWidget):
         self._button.setText("…")
         layout.addWidget(self._edit)
         layout.addWidget(self._button)
-        self._filters = []
+        self._name_filters = []
+        self._filters = self.Dirs | self.Files
         self._edit.textChanged.connect(self.currentPathChanged)
         self._button.clicked.connect(self.browse)
 
@@ -105,5 +108,9 @@ class ctkPathLineEdit(_Strict, QWidget):
     def _set_filters(self, filters):
         self._filters = filters
 
+    def _set_name_filters(self, filters):
+        self._name_filters = filters
+
+    filters = Property(int, lambda self: self._filters, _set_filters)
     currentPath = Property(str, lambda self: self._edit.text(), setCurrentPath)
-    nameFilters = Property("QStringList", lambda self: self._filters, _set_filters)
+    nameFilters = Property("QStringList", lambda self: self._name_filters, _set_name_filters)
