@@ -117,6 +117,19 @@ def load_pretrained_encoder(model: SegVol, path: str | Path) -> None:
     model.image_encoder.load_state_dict(encoder)
 
 
+def holds_pretrained_encoder(weights: str | Path) -> bool:
+    """Whether a file is ``vit_pretrain.ckpt``: an image encoder alone.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read.
+    """
+    path = weights_path(weights)
+    tensors = _named_tensors(read_checkpoint_file(path), path)
+    return any(name.startswith(_PRETRAINED_ENCODER_PREFIX) for name in tensors)
+
+
 def load_metadata(weights: str | Path = STARTER) -> dict[str, str]:
     """Text stored in a checkpoint beside its tensors: its configuration, what made it.
 

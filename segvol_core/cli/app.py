@@ -21,6 +21,7 @@ from segvol_core.cli.info import info
 from segvol_core.cli.organs import organs
 from segvol_core.cli.segment import segment
 from segvol_core.cli.serve import serve
+from segvol_core.cli.train import train
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -39,6 +40,7 @@ app.command()(download)
 app.command()(serve)
 app.command()(evaluate)
 app.command()(benchmark)
+app.command()(train)
 
 
 def _print_version(value: bool) -> None:

@@ -19,42 +19,18 @@ import numpy.typing as npt
 import torch
 
 from segvol_core.errors import SegVolError
-from segvol_core.model.config import SegVolConfig, TextConfig
+from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.cases import CaseRecord, TrainingCase, prepare_cases, read_index
+from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
-from segvol_core.training.names import spellings
+from segvol_core.training.start import taught_names
+from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
 from segvol_core.weights import load_model, save_model
-
-STARTER = SegVolConfig(
-    window=(24, 40, 40),
-    patch=(4, 4, 4),
-    width=192,
-    depth=6,
-    heads=3,
-    mlp_width=768,
-    decoder_heads=4,
-    decoder_mlp_width=384,
-    text=TextConfig(width=128, depth=2, heads=4, mlp_width=256, vocabulary=4096),
-    prompt_coordinates="aligned",
-    prompt_priors=True,
-    # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
-    hounsfield_levels=(
-        (-1000, 0.0),
-        (-200, 0.15),
-        (-50, 0.25),
-        (150, 0.75),
-        (300, 0.85),
-        (1500, 1.0),
-    ),
-    spacing_mm=(4.0, 4.0, 4.0),
-)
-"""Sizes of the starter: 5.6 M parameters."""
 
 _MANY_STRUCTURES = 20
 _SEEDS_APART = 1_000_003
@@ -111,14 +87,6 @@ def example_stream(
             )
             for index in chosen
         ]
-
-
-def _names(records: Sequence[CaseRecord]) -> tuple[str, ...]:
-    """Names of all structures with labels to learn from, as inference names them."""
-    labelled = {
-        name for record in records if record.split == "train" for name in record.label_values
-    }
-    return tuple(sorted({spellings(name)[0] for name in labelled}))
 
 
 def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.float64]:
@@ -241,7 +209,7 @@ def train_starter(
     """
     records = read_index(folder)
     torch.manual_seed(seed)
-    config = replace(config, trained_names=_names(records))
+    config = replace(config, trained_names=taught_names(records))
     model = SegVol(config)
     if start is not None:
         model.load_state_dict(load_model(start).state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -75,8 +76,9 @@ class TrainingState:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.recognition.load_state_dict(state["recognition"])
+        # Copies: tensors left in a file would tie the optimisers to it.
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
+            optimiser.load_state_dict(copy.deepcopy(values))
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.usual, self.fraction = float(state["usual"]), float(state["fraction"])
         torch.set_rng_state(state["random"])

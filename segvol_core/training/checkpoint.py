@@ -1,0 +1,113 @@
+"""A training on disk, from which it goes on as if it had never been interrupted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segvol_core.checkpoint_file import read_checkpoint_file
+from segvol_core.errors import SegVolError, WeightsError
+from segvol_core.training.state import TrainingState
+
+NAME = "checkpoint.pt"
+_FORMAT = 1
+
+
+class CheckpointError(SegVolError):
+    """A checkpoint that cannot be written, read, or gone on from."""
+
+
+@dataclass(frozen=True)
+class BestYet:
+    """What validation has found so far.
+
+    Attributes
+    ----------
+    dice
+        Best mean Dice; below 0 before the first look.
+    looks_since
+        Looks since the best one.
+    """
+
+    dice: float = -1.0
+    looks_since: int = 0
+
+    def after(self, dice: float) -> BestYet:
+        """What is known after another look."""
+        if dice > self.dice:
+            return BestYet(dice, 0)
+        return BestYet(self.dice, self.looks_since + 1)
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, best: BestYet, circumstances: Mapping[str, Any]
+) -> None:
+    """Write the checkpoint of a training, whole or not at all.
+
+    Parameters
+    ----------
+    folder
+        Of the training's output.
+    circumstances
+        Plain values that must be the same for the training to go on.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written; the one before is still there then.
+    """
+    path = folder / NAME
+    unfinished = folder / f".{NAME}.{os.getpid()}.partial"
+    values = {
+        "format": _FORMAT,
+        "circumstances": dict(circumstances),
+        "best": asdict(best),
+        "state": state.state_dict(),
+    }
+    try:
+        torch.save(values, unfinished)
+        unfinished.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_checkpoint(
+    folder: Path, state: TrainingState, circumstances: Mapping[str, Any]
+) -> BestYet:
+    """Bring a training to where it was when its checkpoint was written.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, it is damaged, or settings or data have changed since; the message says
+        which.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint in {folder} to resume from.")
+    try:
+        values = read_checkpoint_file(path).contents
+        if values.get("format") != _FORMAT:
+            raise CheckpointError(f"{path} is a checkpoint of another version of this program.")
+        before: Any = values["circumstances"]
+        changed = [name for name in circumstances if before.get(name) != circumstances[name]]
+        if changed:
+            raise CheckpointError(
+                f"The training in {folder} cannot go on as it was: {', '.join(sorted(changed))} "
+                "changed since. Start another one from its weights, in another folder."
+            )
+        saved: Any = values["state"]
+        best: Any = values["best"]
+        state.load_state_dict(saved)
+        return BestYet(**best)
+    except (
+        WeightsError, KeyError, TypeError, ValueError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip
+        raise CheckpointError(f"{path} cannot be resumed from: {error}") from error

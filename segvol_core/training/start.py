@@ -1,0 +1,93 @@
+"""The network that a training begins with, and which of its parts stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segvol_core.model.config import PUBLISHED, SegVolConfig
+from segvol_core.model.segvol import SegVol
+from segvol_core.training.data.records import TRAIN, CaseRecord
+from segvol_core.training.initialisation import initialise_from_data
+from segvol_core.training.names import spellings
+from segvol_core.training.settings import SettingsError, TrainingSettings
+from segvol_core.training.starter_network import STARTER
+from segvol_core.weights import holds_pretrained_encoder, load_model, load_pretrained_encoder
+
+_NETWORKS = {"starter": STARTER, "segvol": PUBLISHED}
+
+
+def network_to_train(settings: TrainingSettings, records: Sequence[CaseRecord]) -> SegVol:
+    """Network with its first weights, which knows the names that it will be taught.
+
+    Raises
+    ------
+    SettingsError
+        If the sizes of a new network make no sense, or a part to freeze does not exist.
+    WeightsError
+        If the weights to start from cannot be read.
+    """
+    torch.manual_seed(settings.seed)
+    known: tuple[str, ...] | None = ()
+    if settings.start is None:
+        model = SegVol(_new_config(settings))
+    elif holds_pretrained_encoder(settings.start):
+        model = SegVol(PUBLISHED)
+        load_pretrained_encoder(model, settings.start)
+    else:
+        model = load_model(settings.start)
+        known = model.config.trained_names
+    # None stands for the names of the published model, which it keeps.
+    if known is not None:
+        model.config = replace(
+            model.config, trained_names=tuple(sorted({*known, *taught_names(records)}))
+        )
+    freeze(model, settings.freeze)
+    return model
+
+
+def begin_from_images(model: SegVol, images: Sequence[Tensor], seed: int) -> None:
+    """Let a network that learns from nothing start from what its images are like."""
+    initialise_from_data(model, images, np.random.default_rng(seed))
+
+
+def taught_names(records: Iterable[CaseRecord]) -> tuple[str, ...]:
+    """Names of all structures with labels to learn from, as inference names them."""
+    labelled = {name for record in records if record.split == TRAIN for name in record.structures}
+    return tuple(sorted({spellings(name)[0] for name in labelled}))
+
+
+def freeze(model: SegVol, parts: Iterable[str]) -> None:
+    """Keep parts of a network as they are.
+
+    Raises
+    ------
+    SettingsError
+        If it has no such part, or nothing would be left to train.
+    """
+    for name in parts:
+        try:
+            part = model.get_submodule(name)
+        except AttributeError as error:
+            there = ", ".join(child for child, _ in model.named_children())
+            raise SettingsError(
+                f"“freeze”: the network has no part {name}. Its parts are {there}."
+            ) from error
+        if not name:
+            raise SettingsError("“freeze”: an empty name is no part of the network.")
+        part.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SettingsError("“freeze”: nothing of the network would be left to train.")
+
+
+def _new_config(settings: TrainingSettings) -> SegVolConfig:
+    if isinstance(settings.network, str):
+        return _NETWORKS[settings.network]
+    try:
+        return SegVolConfig.from_dict(settings.network or {})
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise SettingsError(f"“network” makes no sense: {error}.") from error

@@ -1,0 +1,30 @@
+"""Sizes of the starter's network."""
+
+from __future__ import annotations
+
+from segvol_core.model.config import SegVolConfig, TextConfig
+
+STARTER = SegVolConfig(
+    window=(24, 40, 40),
+    patch=(4, 4, 4),
+    width=192,
+    depth=6,
+    heads=3,
+    mlp_width=768,
+    decoder_heads=4,
+    decoder_mlp_width=384,
+    text=TextConfig(width=128, depth=2, heads=4, mlp_width=256, vocabulary=4096),
+    prompt_coordinates="aligned",
+    prompt_priors=True,
+    # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
+    hounsfield_levels=(
+        (-1000, 0.0),
+        (-200, 0.15),
+        (-50, 0.25),
+        (150, 0.75),
+        (300, 0.85),
+        (1500, 1.0),
+    ),
+    spacing_mm=(4.0, 4.0, 4.0),
+)
+"""Sizes of the starter: 5.6 M parameters."""
