@@ -16,6 +16,7 @@ from SegVolPanel.engine_keeper import EngineKeeper
 from SegVolPanel.engine_section import stored_choice
 from SegVolPanel.heartbeat import Heartbeat
 from SegVolPanel.installation_news import InstallationNews
+from SegVolPanel.name_suggestions import NameSuggestions
 from SegVolPanel.prompt_section import PromptSection
 from SegVolPanel.result_section import ResultSection, stored_options
 from SegVolPanel.run_section import RunSection
@@ -65,6 +66,7 @@ class Panel:
         make_ready = self._engine.make_ready
         self._data = DataSection(self.ui, self.controller, attempt)
         self._prompts = PromptSection(self.ui, self.controller, self.status, make_ready)
+        self._suggestions = NameSuggestions(self.ui, self.controller, attempt)
         self._run = RunSection(self.ui, self.controller, attempt, make_ready, self._engine.cancel)
         self._results = ResultSection(self.ui, self.controller, self.status, attempt, settings)
         self._shortcuts = Shortcuts(slicer.util.mainWindow(), self._keys())
@@ -144,6 +146,7 @@ class Panel:
             self._news.forget()
         self._data.show(state)
         self._prompts.show(state)
+        self._suggestions.show(state)
         self._run.show(state, others_busy=engine.busy)
         self._results.show(state)
         engine.show()

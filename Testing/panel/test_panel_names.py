@@ -157,3 +157,23 @@ def test_enter_in_an_empty_field_does_nothing(desk, volume):
     desk.ui.nameEdit.setFocus()
     press(desk, Qt.Key.Key_Return)
     assert desk.names() == []
+
+
+def test_a_clicked_segment_is_named_with_one_click(desk, volume):
+    row = desk.ui.suggestionRow
+    assert not row.isVisible()
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.until(row.isVisible)
+    mask = desk.mask(volume)
+    assert mask[tuple(reversed(ORGAN_IJK))]
+    name = desk.ui.suggestion1Button.text
+    assert "%" in desk.ui.suggestion1Button.toolTip
+    desk.click(desk.ui.suggestion1Button)
+    assert desk.names() == [name]
+    assert not row.isVisible()
+    segment = record_of(desk.state.segmentation_node, desk.state.segment_id)
+    assert np.round(np.array(segment.color) * 255).astype(int).tolist() == list(find(name).color)
+    np.testing.assert_array_equal(desk.mask(volume), mask)
+    desk.key("Z")
+    assert desk.names() == ["Segment_1"]

@@ -48,7 +48,7 @@ class Settings:
     windows: Placement = "lattice"
     precision: Precision = "float32"
     encode_ahead: bool = True
-    naming_seconds: float = 10.0
+    naming_seconds: float = 30.0
     max_volume_bytes: int = 2 * GIB
     max_json_bytes: int = 1024**2
     max_volumes: int = 64
