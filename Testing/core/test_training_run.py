@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,15 +19,24 @@ import torch
 import yaml
 from command_line import assert_refused, run
 from made_cts import ORGANS, TINY, write_image, write_named_folder
+from pydantic import TypeAdapter
 
 from segvol_core.model.config import PUBLISHED
 from segvol_core.model.segvol import SegVol
-from segvol_core.training import run as training_run
+from segvol_core.training import results
+from segvol_core.training.cases import prepare_cases
 from segvol_core.training.checkpoint import CheckpointError
+from segvol_core.training.data.named_folder import FolderDescription
 from segvol_core.training.data.records import TrainingDataError
 from segvol_core.training.loop import Progress
+from segvol_core.training.preparation import records_of
 from segvol_core.training.run import run_training
-from segvol_core.training.settings import SettingsError, TrainingSettings, read_settings
+from segvol_core.training.settings import (
+    SettingsError,
+    TrainingSettings,
+    parse_settings,
+    read_settings,
+)
 from segvol_core.training.start import freeze, network_to_train
 from segvol_core.training.streams import NumberedExamples
 from segvol_core.weights import load_metadata, load_model, save_model
@@ -46,10 +56,10 @@ def config(folder: Path, cts: Path, **settings: Any) -> Path:
         "output": "out",
         "start": None,
         "network": NETWORK,
-        "steps": 6,
+        "steps": 4,
         "examples": {"batches": 1, "masks": 2},
         "optimiser": {"warmup_steps": 2},
-        "validation": {"every_steps": 3, "cases": 1},
+        "validation": {"every_steps": 2, "cases": 1},
         "checkpoint_steps": 2,
         **settings,
     }
@@ -84,14 +94,14 @@ def same(first: Path, second: Path) -> bool:
 
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, how: Callable[[], object]) -> None:
     """Let something happen during a training, after so many steps."""
-    note = training_run.History.note
+    note = results.History.note
 
     def noted(self: Any, progress: Progress, *more: Any) -> None:
         note(self, progress, *more)
         if progress.step == step:
             how()
 
-    monkeypatch.setattr(training_run.History, "note", noted)
+    monkeypatch.setattr(results.History, "note", noted)
 
 
 # -- A whole training ----------------------------------------------------------------------------
@@ -103,11 +113,11 @@ def test_a_training_writes_weights_that_segment_and_a_log(cts: Path, tmp_path: P
     out = tmp_path / "out"
     assert f"The weights are in {out / 'best.safetensors'}" in result.stdout
     lines = log(out)
-    assert [line["step"] for line in lines] == ["1", "2", "3", "4", "5", "6"]
-    assert [bool(line["dice"]) for line in lines] == [False, False, True] * 2
+    assert [line["step"] for line in lines] == ["1", "2", "3", "4"]
+    assert [bool(line["dice"]) for line in lines] == [False, True] * 2
     model = load_model(out / "best.safetensors")
     assert model.config.trained_names == ("liver", "spleen")
-    assert load_metadata(out / "last.safetensors")["steps"] == "6"
+    assert load_metadata(out / "last.safetensors")["steps"] == "4"
     assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
@@ -115,7 +125,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     cts: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run_training(settings_of(tmp_path / name, cts, seed=seed, steps=3))
+        run_training(settings_of(tmp_path / name, cts, seed=seed, steps=2))
     outs = [tmp_path / name / "out" for name in "abc"]
     assert figures(outs[0]) == figures(outs[1]) != figures(outs[2])
     assert same(outs[0] / "last.safetensors", outs[1] / "last.safetensors")
@@ -145,14 +155,14 @@ def test_a_training_killed_and_resumed_equals_one_in_one_go(
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patched:
-        # The checkpoint is of step 4: step 5 is taken a second time.
-        stop_after(5, patched, power_cut)
+        # The checkpoint is of step 2: step 3 is taken a second time.
+        stop_after(3, patched, power_cut)
         with pytest.raises(RuntimeError, match="power cut"):
             run_training(parts)
-    assert len(log(parts.output)) == 5
+    assert len(log(parts.output)) == 3
     torch.manual_seed(99)
     outcome = run_training(parts, resume=True)
-    assert outcome.steps == 6
+    assert outcome.steps == 4
     assert figures(parts.output) == figures(whole.output)
     for name in ("best.safetensors", "last.safetensors"):
         assert same(whole.output / name, parts.output / name)
@@ -164,10 +174,10 @@ def test_ctrl_c_stops_between_steps_and_keeps_everything(
     whole, parts = (config(tmp_path / name, cts) for name in ("whole", "parts"))
     assert run("train", whole).exit_code == 0
     with monkeypatch.context() as patched:
-        stop_after(2, patched, lambda: os.kill(os.getpid(), signal.SIGINT))
+        stop_after(1, patched, lambda: os.kill(os.getpid(), signal.SIGINT))
         result = run("train", parts)
     assert result.exit_code == 130, result.output
-    assert "Stopped after 3 steps; --resume goes on from here." in result.stdout
+    assert "Stopped after 2 steps; --resume goes on from here." in result.stdout
     result = run("train", parts, "--resume")
     assert result.exit_code == 0, result.output
     assert figures(parts.parent / "out") == figures(whole.parent / "out")
@@ -214,7 +224,7 @@ def test_two_processes_equal_one_with_twice_the_batch(cts: Path, tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     losses = [[float(line["loss"]) for line in log(each / "out")] for each in (one, two)]
-    assert len(losses[1]) == 6
+    assert len(losses[1]) == 4
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     # Parameters whose gradients are all rounding move by their sign, however small.
     first, second = (weights(each / "out" / "last.safetensors") for each in (one, two))
@@ -283,7 +293,7 @@ def test_a_training_starts_from_a_pretrained_encoder(
     file = tmp_path / "vit_pretrain.ckpt"
     torch.save({"state_dict": {f"model.encoder.{name}": v for name, v in encoder.items()}}, file)
     settings = settings_of(tmp_path, cts, start="vit_pretrain.ckpt", network=None)
-    model = network_to_train(settings, training_run.records_of(settings))
+    model = network_to_train(settings, records_of(settings))
     assert all(
         torch.equal(v, encoder[name]) for name, v in model.image_encoder.state_dict().items()
     )
@@ -293,7 +303,7 @@ def test_a_training_starts_from_a_pretrained_encoder(
 
 def test_the_bundled_starter_can_be_trained_on(cts: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, cts, start="starter", network=None)
-    model = network_to_train(settings, training_run.records_of(settings))
+    model = network_to_train(settings, records_of(settings))
     known = load_model("starter").config.trained_names
     assert known is not None
     assert set(model.config.trained_names or ()) == {*known, "liver", "spleen"}
@@ -331,18 +341,16 @@ def test_cases_kept_on_disk_train_as_those_in_memory(cts: Path, tmp_path: Path) 
 
 def test_an_example_is_the_same_in_whichever_process_it_is_drawn(cts: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, cts)
-    model = network_to_train(settings, training_run.records_of(settings))
-    cases = list(training_run.prepare_cases(training_run.records_of(settings), model.config))
+    model = network_to_train(settings, records_of(settings))
+    cases = list(prepare_cases(records_of(settings), model.config))
     examples = NumberedExamples(cases, TINY.window, settings.examples, 0)
     twice = replace(settings.examples, volumes=2)
-    whole = NumberedExamples(cases, TINY.window, twice, 0).steps(3)
-    for _ in range(2):
-        together = next(whole)
-        if _ == 0:
-            apart = [next(examples.steps(3, rank, 2)) for rank in (0, 1)]
-            for one, (other,) in zip(together, apart, strict=True):
-                assert torch.equal(one.window, other.window)
-                assert [p.kind for p in one.prompts] == [p.kind for p in other.prompts]
+    together = next(NumberedExamples(cases, TINY.window, twice, 0).steps(3))
+    apart = [next(examples.steps(3, rank, 2)) for rank in (0, 1)]
+    for one, (other,) in zip(together, apart, strict=True):
+        assert torch.equal(one.window, other.window)
+        assert [p.kind for p in one.prompts] == [p.kind for p in other.prompts]
+    assert not torch.equal(together[0].window, together[1].window)
 
 
 # -- Settings ------------------------------------------------------------------------------------
@@ -379,6 +387,16 @@ def test_a_settings_file_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> N
     assert_refused(run("train", path), "is no YAML")
     path.write_text("- data")
     assert_refused(run("train", path), "holds no settings")
+
+
+def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    blocks = re.findall(r"```yaml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    training, folder = (yaml.safe_load(block) for block in blocks)
+    settings = parse_settings(training, tmp_path / "train.yaml")
+    assert settings.data.folders == (tmp_path / "my_cts",)
+    assert settings.output == tmp_path / "runs" / "first"
+    assert TypeAdapter(FolderDescription).validate_python(folder).structures == ("liver", "spleen")
 
 
 # -- The check -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from segvol_core.cli.progress import progress_bars, step
 from segvol_core.cli.tables import print_table
 from segvol_core.training.data.check import CheckedCase, DataReport, Finding, check_cases, report_on
 from segvol_core.training.data.records import TrainingDataError
-from segvol_core.training.run import records_of
+from segvol_core.training.preparation import records_of
 from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.start import network_to_train
 

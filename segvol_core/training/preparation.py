@@ -1,0 +1,113 @@
+"""Cases and network of a training, before its first step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segvol_core.model.config import SegVolConfig
+from segvol_core.model.segvol import SegVol
+from segvol_core.training.cases import TrainingCase, prepare_cases
+from segvol_core.training.data.layouts import read_records
+from segvol_core.training.data.records import VALIDATION, CaseRecord, TrainingDataError
+from segvol_core.training.settings import SettingsError, TrainingSettings
+from segvol_core.training.start import begin_from_images, network_to_train
+from segvol_core.training.team import Member, told_by_the_leader
+
+_log = logging.getLogger("segvol.training")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all processes of a training have in common."""
+
+    settings: TrainingSettings
+    records: Sequence[CaseRecord]
+    cases: Sequence[TrainingCase]
+    model: SegVol
+
+
+def records_of(settings: TrainingSettings) -> list[CaseRecord]:
+    """Cases of all training folders.
+
+    Raises
+    ------
+    TrainingDataError
+        If a folder cannot be read, or two cases have one name.
+    """
+    validation = settings.data.validation
+    if isinstance(validation, float):
+        records = [
+            record
+            for folder in settings.data.folders
+            for record in read_records(folder, validation)
+        ]
+    else:
+        records = _with_named_validation(settings.data.folders, validation)
+    names = [record.name for record in records]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise TrainingDataError(f"Two of the folders have a case of the name {twice}.")
+    return records
+
+
+def prepare_training(settings: TrainingSettings, member: Member) -> Training:
+    """Read and prepare all cases, and build the network.
+
+    Raises
+    ------
+    SegVolError
+        If settings, data or weights cannot be used.
+    """
+    records = records_of(settings)
+    model = network_to_train(settings, records)
+    cache = settings.data.cache
+    if cache is not None:
+        cache /= digest(records, model.config)
+        # The leader fills the folder, the others read it.
+        told_by_the_leader(member, lambda: _fill(records, model.config, cache))
+    cases = []
+    for case in prepare_cases(records, model.config, cache):
+        cases.append(case)
+        if member.leads and (len(cases) % 20 == 0 or len(cases) == len(records)):
+            _log.info("prepared %d of %d cases", len(cases), len(records))
+    if settings.start is None:
+        images = [case.image for case in cases if case.split != VALIDATION]
+        begin_from_images(model, images, settings.seed)
+    return Training(settings, records, cases, model)
+
+
+def _fill(records: Sequence[CaseRecord], config: SegVolConfig, cache: Path) -> None:
+    for _ in prepare_cases(records, config, cache):
+        pass
+
+
+def _with_named_validation(folders: Sequence[Path], validation: Sequence[str]) -> list[CaseRecord]:
+    wanted, records = set(validation), []
+    for folder in folders:
+        here = {record.name for record in read_records(folder, 0.0)} & wanted
+        records += read_records(folder, tuple(here))
+    missing = sorted(wanted - {record.name for record in records})
+    if missing:
+        raise SettingsError(f"“validation” names {missing[0]}, and no folder has such a case.")
+    return records
+
+
+def digest(records: Sequence[CaseRecord], config: SegVolConfig) -> str:
+    """Short text that changes with the cases, their files, and how a network wants them."""
+    seen = [
+        [record.name, record.split, sorted(record.structures), str(path), *_stamp(path)]
+        for record in records
+        for path in record.files
+    ]
+    wants = [config.window, config.spacing_mm, config.hounsfield_levels]
+    return hashlib.sha256(json.dumps([seen, wants]).encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
