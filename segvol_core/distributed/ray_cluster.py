@@ -82,7 +82,7 @@ def ray_cluster(address: str | None, *, cpus: int | None = None, in_memory: bool
 
     try:
         ray.init(address=address, configure_logging=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises all kinds, this one too.
         raise SegVolError(f"The Ray cluster {address} cannot be joined: {_first(error)}") from error
     with _connected():
         yield
@@ -92,22 +92,31 @@ def ray_cluster(address: str | None, *, cpus: int | None = None, in_memory: bool
 def _own_cluster(folder: Path, cpus: int | None) -> Iterator[None]:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(_OWN_CLUSTER, RAY_AUTH_TOKEN=secrets.token_urlsafe(32))
-    import ray  # noqa: PLC0415
-
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            _temp_dir=str(folder),
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
+        _start(folder, cpus)
+    except Exception:  # noqa: BLE001  # Ray raises all kinds, this one too.
+        # Ray gives itself 30 s, which a computer with much else to do may not suffice for.
+        try:
+            _start(folder, cpus)
+        except Exception as error:
+            raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
     with _connected():
         yield
+
+
+def _start(folder: Path, cpus: int | None) -> None:
+    import ray  # noqa: PLC0415
+
+    ray.shutdown()
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        configure_logging=False,
+        log_to_driver=False,
+        _temp_dir=str(folder),
+    )
 
 
 @contextlib.contextmanager
