@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-ray lint clean
 
 demo: .venv/.for-demo
 	$(BIN)/python -m segvol_core.demo
@@ -11,6 +11,9 @@ demo: .venv/.for-demo
 test: lint
 	# Many small processes: one thread each is twice as fast as threads that wait for each other.
 	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
+
+test-ray: .venv/.for-tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray Testing/distributed
 
 lint: .venv/.for-tests
 	$(BIN)/ruff format --check .

@@ -300,4 +300,5 @@ def _numbers(value: Any, shape: tuple[int, ...], what: str) -> FloatArray:
 
 
 def _written(numbers: ArrayLike) -> str:
-    return "(" + ", ".join(f"{number:g}" for number in np.asarray(numbers).tolist()) + ")"
+    rounded = np.round(np.asarray(numbers, dtype=np.float64), 3).tolist()
+    return "(" + ", ".join(f"{number:g}" for number in rounded) + ")"

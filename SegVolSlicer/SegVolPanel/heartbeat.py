@@ -8,6 +8,8 @@ import qt
 
 SHOWN_MILLISECONDS = 50
 HIDDEN_MILLISECONDS = 250
+AFTER_A_FAULT_MILLISECONDS = 5000
+"""So that a fault that stays is not repeated twenty times a second, and one that passes is over."""
 
 
 class Heartbeat:
@@ -18,8 +20,9 @@ class Heartbeat:
     parent
         Widget that owns the timer.
     beat
-        What is called. If it raises, the timer stops, so that no error is repeated twenty times a
-        second; `start` lets it go on.
+        What is called. It raises only where this program is at fault.
+    on_fault
+        Called when it has raised, once for a fault that stays.
 
     Attributes
     ----------
@@ -27,8 +30,11 @@ class Heartbeat:
         The longest beat so far: a stall of the window.
     """
 
-    def __init__(self, parent: Any, beat: Callable[[], None]) -> None:
+    def __init__(self, parent: Any, beat: Callable[[], None], on_fault: Callable[[], None]) -> None:
         self._beat = beat
+        self._on_fault = on_fault
+        self._faulty = False
+        self._milliseconds = SHOWN_MILLISECONDS
         self.longest_seconds = 0.0
         self._timer = qt.QTimer(parent)
         self._timer.connect("timeout()", self._tick)
@@ -40,7 +46,9 @@ class Heartbeat:
 
     def start(self, *, shown: bool = True) -> None:
         """Beat quickly, or slowly while the panel is not shown."""
-        self._timer.start(SHOWN_MILLISECONDS if shown else HIDDEN_MILLISECONDS)
+        self._milliseconds = SHOWN_MILLISECONDS if shown else HIDDEN_MILLISECONDS
+        self._faulty = False
+        self._timer.start(self._milliseconds)
 
     def stop(self) -> None:
         """Beat no more."""
@@ -54,5 +62,11 @@ class Heartbeat:
             ended_well = True
         finally:
             self.longest_seconds = max(self.longest_seconds, time.perf_counter() - started)
-            if not ended_well:
-                self._timer.stop()
+            if ended_well == self._faulty:
+                self._note(faulty=not ended_well)
+
+    def _note(self, *, faulty: bool) -> None:
+        self._faulty = faulty
+        self._timer.setInterval(AFTER_A_FAULT_MILLISECONDS if faulty else self._milliseconds)
+        if faulty:
+            self._on_fault()

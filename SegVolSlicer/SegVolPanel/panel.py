@@ -73,7 +73,7 @@ class Panel:
         self.ui.shortcutsLabel.setText(self._shortcuts.as_table())
         self.ui.shortcutsSection.collapsed = True
         self._memory = SceneMemory(slicer.mrmlScene, self.controller, self._scene_closes)
-        self.heartbeat = Heartbeat(self.widget, self.poll)
+        self.heartbeat = Heartbeat(self.widget, self.poll, self._fault)
         self._memory.recall()
         self._data.choose_what_is_selected()
         self._show(self.controller.state)
@@ -183,6 +183,12 @@ class Panel:
             Shortcut("Ctrl+Return", _("Run"), run.run, ui.runButton),
             Shortcut("Ctrl+.", _("Cancel"), run.cancel, ui.cancelButton),
         ]
+
+    def _fault(self) -> None:
+        self.status.notice(
+            _("SegVol has made a mistake: the Python console says which. It tries to go on."),
+            problem=True,
+        )
 
     def _scene_closes(self) -> None:
         self._prompts.stop_placing()

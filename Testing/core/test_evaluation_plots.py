@@ -38,6 +38,7 @@ def test_each_structure_has_a_box_for_each_kind_that_was_asked() -> None:
     (axes,) = box_plots(BOXES, "Dice", dice_of).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["liver", "$sp_leen^"]
     assert axes.get_title() == "Dice"
+    assert axes.get_ylim() == (0, 1)
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["box", "text"]
@@ -56,6 +57,8 @@ def test_answers_without_a_distance_are_left_out_of_its_boxes() -> None:
     (axes,) = box_plots(scores, "mm", lambda each: each.hausdorff95).axes
     dots = [line for line in axes.lines if line.get_marker() == "."]
     assert [line.get_ydata().tolist() for line in dots] == [[4.0]]
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_ylim()[1] > 4
 
 
 def test_dice_rises_with_clicks_as_it_did() -> None:

@@ -82,6 +82,11 @@ def test_a_click_outside_the_volume_is_named(ras):
     assert f"({ras[0]:g}, {ras[1]:g}, {ras[2]:g}) mm (RAS) is outside" in str(caught.value)
 
 
+def test_a_position_is_told_without_what_rounding_errors_leave():
+    with pytest.raises(PromptError, match=r"\(0, 300\.123, 0\) mm"):
+        place(Prompts((Point((3.6e-9, 300.1234, 0)),)), upright_volume().canonical())
+
+
 def test_a_negative_click_outside_the_volume_is_refused_too():
     prompts = Prompts((Point((0, 0, 500), positive=False),), text="liver")
     with pytest.raises(PromptError, match="outside"):

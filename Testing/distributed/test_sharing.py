@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segvol_core.distributed.ray_cluster import ray_cluster
 from segvol_core.distributed.session_homes import SessionHomes
 from segvol_core.distributed.share import Share, divided
 from segvol_core.errors import SegVolError
@@ -38,6 +39,15 @@ def test_sessions_are_spread_evenly(replicas: int, sessions: int) -> None:
     for session in range(sessions):
         counts[homes.home_of(str(session), range(replicas))] += 1
     assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "somewhere", "127.0.0.1:99999", ":6379"])
+def test_a_cluster_that_does_not_answer_is_a_sentence(address: str) -> None:
+    with (
+        pytest.raises(SegVolError, match=r"No Ray cluster answers at|is no address of a Ray"),
+        ray_cluster(address, in_memory=False),
+    ):
+        raise AssertionError
 
 
 def test_a_session_that_was_not_used_for_long_is_forgotten() -> None:

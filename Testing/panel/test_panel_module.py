@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import slicer
 from desk import MODULE
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QSlider, QSpinBox
 
 PANEL = MODULE.parent / "SegVolPanel"
@@ -83,18 +84,26 @@ def test_the_timer_rests_while_nothing_is_shown_or_done(local_desk):
     assert desk.panel.heartbeat.running
 
 
-def test_an_error_stops_the_timer_and_is_not_repeated(local_desk, monkeypatch, capsys):
+def test_a_mistake_of_the_panel_is_said_and_is_not_repeated_again_and_again(
+    local_desk, monkeypatch, capsys
+):
     desk = local_desk
+    heartbeat = sys.modules["SegVolPanel.heartbeat"]
+    monkeypatch.setattr(heartbeat, "AFTER_A_FAULT_MILLISECONDS", 400)
     calls = []
 
     def fail():
         calls.append(True)
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(desk.controller, "poll", fail)
-    desk.until(lambda: not desk.panel.heartbeat.running)
-    assert len(calls) == 1
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.controller, "poll", fail)
+        desk.until(lambda: "made a mistake" in desk.said)
+        QTest.qWait(200)
+        assert len(calls) == 1
     assert "on purpose" in capsys.readouterr().err
+    desk.until(lambda: desk.panel.heartbeat._timer.interval == heartbeat.SHOWN_MILLISECONDS)
+    assert desk.panel.heartbeat.running
 
 
 def test_every_text_for_the_user_can_be_translated():
@@ -118,7 +127,7 @@ def test_nothing_heavy_is_imported_before_the_panel_is_opened():
             [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
         )
     }
-    allowed = {"sys", "pathlib", "slicer", "slicer.ScriptedLoadableModule"}
+    allowed = {"sys", "typing", "pathlib", "slicer", "slicer.ScriptedLoadableModule"}
     assert names <= allowed | {"SegVolExtension.self_test"}
 
 

@@ -61,7 +61,7 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     asked = dialog(desk)
     assert "PyTorch" in asked.ui.explanationLabel.text
     assert str(packages_folder()) in asked.ui.explanationLabel.text
-    desk.place(volume, ORGAN_IJK)  # placing goes on behind it
+    desk.place(volume, ORGAN_IJK)
     desk.panel.poll()
     assert desk.state.running
     asked.ui.wheelsButton.setChecked(True)
@@ -87,12 +87,17 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
 
     desk.ui.engineSection.collapsed = False
     desk.panel.poll()
+    desk.click(desk.ui.repairButton)
+    desk.until(lambda: "Everything is there already" in desk.said)
+    desk.until(lambda: desk.ui.removePackagesButton.enabled)
     desk.click(desk.ui.removePackagesButton)
     desk.until(lambda: desk.state.phase.value != "installing")
     desk.until(lambda: desk.ui.installButton.enabled)
     assert not packages_folder().exists()
     assert desk.state.engine.value == "off"
     assert desk.mask(volume)[20, 45, 60]
+    desk.click(desk.ui.startButton)
+    assert dialog(desk) is not None
 
 
 def test_not_now_is_taken_for_an_answer(bare_desk, volume):

@@ -14,6 +14,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from scenes import bend, world_of
 
+from SegVolLogic.engine import EngineStage
+from SegVolLogic.events import ResultWritten
 from SegVolLogic.segment_tags import stored_prompts
 from SegVolLogic.surfaces import surfaces_shown
 
@@ -101,6 +103,23 @@ def test_what_goes_on_is_seen_while_it_goes_on(desk, volume):
     desk.panel.poll()
     assert not desk.ui.cancelButton.enabled
     assert not desk.ui.progressBar.enabled
+
+
+def test_the_coarse_mask_comes_first(make_desk, process, monkeypatch):
+    from SegVolPanel.panel import Panel  # noqa: PLC0415 - needs the stand-in
+
+    stages = []
+    original = Panel._hear
+
+    def hear(panel, event):
+        if isinstance(event, ResultWritten):
+            stages.append(event.stage)
+        original(panel, event)
+
+    monkeypatch.setattr(Panel, "_hear", hear)
+    desk = make_desk(place="server", serverUrl=process.url, serverToken=process.token)
+    click_organ(desk, desk.add_volume())
+    assert stages == [EngineStage.COARSE, EngineStage.FINAL]
 
 
 def test_cancelling_leaves_the_prompts_and_run_goes_on_with_them(desk, volume):

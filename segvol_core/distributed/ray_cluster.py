@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ _OBJECT_STORE_BYTES = 256 * 1024**2
 """Ray hands over chunks and masks in it, of 16 MiB at most, and drops them at once."""
 _FOLDER_BYTES = 128 * 1024**2
 """Room for Ray's logs beside the object store."""
+_CONNECT_SECONDS = 5.0
 
 # Read by Ray when it is imported, and passed on to its processes.
 _OWN_CLUSTER = {
@@ -77,37 +79,58 @@ def ray_cluster(address: str | None, *, cpus: int | None = None, in_memory: bool
         with _private_folder(in_memory=in_memory) as folder, _own_cluster(folder, cpus):
             yield
         return
+    _check_reachable(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray  # noqa: PLC0415
 
     try:
         ray.init(address=address, configure_logging=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises all kinds, this one too.
         raise SegVolError(f"The Ray cluster {address} cannot be joined: {_first(error)}") from error
     with _connected():
         yield
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for two minutes, with pages of text."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SegVolError(f"{address} is no address of a Ray cluster: it looks like server:6379.")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SegVolError(f"No Ray cluster answers at {address}.") from error
 
 
 @contextlib.contextmanager
 def _own_cluster(folder: Path, cpus: int | None) -> Iterator[None]:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(_OWN_CLUSTER, RAY_AUTH_TOKEN=secrets.token_urlsafe(32))
-    import ray  # noqa: PLC0415
-
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            _temp_dir=str(folder),
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
+        _start(folder, cpus)
+    except Exception:  # noqa: BLE001  # Ray raises all kinds, this one too.
+        # Ray gives itself 30 s, which a computer with much else to do may not suffice for.
+        try:
+            _start(folder, cpus)
+        except Exception as error:
+            raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
     with _connected():
         yield
+
+
+def _start(folder: Path, cpus: int | None) -> None:
+    import ray  # noqa: PLC0415
+
+    ray.shutdown()
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        configure_logging=False,
+        log_to_driver=False,
+        _temp_dir=str(folder),
+    )
 
 
 @contextlib.contextmanager

@@ -89,6 +89,8 @@ def box_plots(
     ]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axes.set_title(title)
+    # Dice ends at 1, a distance nowhere.
+    axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
     return figure
 
 
@@ -118,7 +120,7 @@ def click_plot(scores: Sequence[Score]) -> Figure:
     axes.set_xlabel("Clicks")
     axes.set_ylabel("Dice")
     axes.set_ylim(0, 1)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -151,7 +153,7 @@ def _draw_boxes(
             capprops=line,
             medianprops={"color": "black"},
         )
-        axes.plot([x] * len(known), known, ".", color=colour, markersize=3, alpha=0.6)
+        axes.plot([x] * len(known), known, ".", color=colour, markersize=4, alpha=0.7)
 
 
 def _after(click: int) -> Callable[[Score], float | None]:
