@@ -399,6 +399,14 @@ def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     assert TypeAdapter(FolderDescription).validate_python(folder).structures == ("liver", "spleen")
 
 
+def test_packages_that_training_needs_are_named_when_they_are_missing(
+    cts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segvol_core.cli.train.find_spec", lambda name: None)
+    result = run("train", config(tmp_path, cts))
+    assert_refused(result, "not installed (monai, pydantic, yaml): pip install 'segvol[train]'")
+
+
 # -- The check -----------------------------------------------------------------------------------
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segvol_core.cli.options import VerboseOption
+from segvol_core.errors import SegVolError
 
 if TYPE_CHECKING:
     from segvol_core.training.settings import TrainingSettings
+
+_PACKAGES = ("monai", "pydantic", "yaml")
 
 
 def train(
@@ -44,6 +48,7 @@ def train(
     Ctrl-C stops after the step at hand and keeps everything for --resume. Several GPUs or machines:
     torchrun --nproc-per-node 4 -m segvol_core.cli train CONFIG
     """
+    _check_packages()
     from segvol_core.training.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(config)
@@ -51,6 +56,15 @@ def train(
         _check(settings)
         return
     _train(settings, resume=resume, overwrite=overwrite)
+
+
+def _check_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise SegVolError(
+            f"Training needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'segvol[train]'."
+        )
 
 
 def _check(settings: TrainingSettings) -> None:
