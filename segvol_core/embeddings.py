@@ -110,6 +110,12 @@ class WindowEncoder:
         """Where the model is now."""
         return self._model.prompt_encoder.no_mask_embed.weight.device
 
+    def holds(self, windows: int) -> bool:
+        """Whether the cache has room for the embeddings of so many windows at once."""
+        config = self._model.config
+        size = config.tokens * config.width * torch.float32.itemsize
+        return windows * size <= self.cache.budget_bytes
+
     def embed(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
         """Embeddings (1, width, d, h, w) of windows, one after the other, in the given order."""
         for position, window in enumerate(windows):

@@ -53,7 +53,11 @@ class Step:
 
 @dataclass
 class _Focus:
-    """What one prompt needs of zoom-in, and what has come of it so far."""
+    """What one prompt needs of zoom-in, and what has come of it so far.
+
+    Logits are kept at the low resolution at which the network gives them: twenty prompts on a large
+    CT would else hold gigabytes.
+    """
 
     coarse: Tensor
     text_embedding: Tensor | None
@@ -145,28 +149,40 @@ class ZoomOutZoomIn:
             del logits
             yield step.pop()
 
-        windows = sorted(
-            {window for focus in focuses for window in focus.prompts},
-            key=lambda window: (window.extent.low, window.content.low, window.content.high),
-        )
-        waiting = set(range(len(focuses)))
-        for done, (window, embedding) in enumerate(self._encoder.embed(windows)):
-            for focus in focuses:
-                if window in focus.prompts:
-                    focus.low_resolution[window] = self._decode(
-                        window.cut_from(self._image),
-                        embedding,
-                        focus.prompts[window],
-                        focus.text_embedding,
-                    )
-            fraction = (done + 1) / len(windows)
-            yield Step(Stage.PROGRESS, 0, fraction)
+        groups = self._groups(focuses)
+        total = sum(len(_windows_of(focuses, group)) for group in groups)
+        done = 0
+        for group in groups:
+            waiting = set(group)
+            for window, embedding in self._encoder.embed(_windows_of(focuses, group)):
+                for focus in (focuses[index] for index in group):
+                    if window in focus.prompts:
+                        focus.low_resolution[window] = self._decode(
+                            window.cut_from(self._image),
+                            embedding,
+                            focus.prompts[window],
+                            focus.text_embedding,
+                        )
+                done += 1
+                yield Step(Stage.PROGRESS, 0, done / total)
+                for index in sorted(waiting):
+                    if len(focuses[index].low_resolution) == len(focuses[index].prompts):
+                        waiting.remove(index)
+                        yield self._finish(index, focuses[index], done / total)
             for index in sorted(waiting):
-                if len(focuses[index].low_resolution) == len(focuses[index].prompts):
-                    waiting.remove(index)
-                    yield self._finish(index, focuses[index], fraction)
-        for index in sorted(waiting):
-            yield self._finish(index, focuses[index], 1.0)
+                yield self._finish(index, focuses[index], 1.0)
+
+    def _groups(self, focuses: list[_Focus]) -> list[list[int]]:
+        """Which prompts zoom in together.
+
+        One after the other where the cache holds the windows of all of them: what a prompt needs is
+        freed before the next one, and its final mask comes before the next one is begun. Together
+        where it does not, so that no window is encoded twice.
+        """
+        everyone = list(range(len(focuses)))
+        if self._encoder.holds(len(_windows_of(focuses, everyone))):
+            return [[index] for index in everyone]
+        return [everyone]
 
     # -- Zoom-out --------------------------------------------------------------------------------
 
@@ -180,8 +196,7 @@ class ZoomOutZoomIn:
         low = self._decode(
             self._zoomed_out, self.look_at_whole(), _WindowPrompt(points, box), vector
         )
-        coarse = self._upscale(low)
-        logits = self._expand(coarse)
+        logits = self._expand(self._upscale(low))
 
         foreground = logits > 0
         if self._placement == "lattice":
@@ -192,7 +207,7 @@ class ZoomOutZoomIn:
             window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
         }
-        return _Focus(coarse, vector, region, requests), logits
+        return _Focus(low, vector, region, requests), logits
 
     def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
         """Zoom in on every positive click, and on a box in which nothing was found."""
@@ -233,18 +248,23 @@ class ZoomOutZoomIn:
 
     def _finish(self, index: int, focus: _Focus, fraction: float) -> Step:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
-        logits = self._expand(focus.coarse)
+        logits = self._expand(self._upscale(focus.coarse))
         if focus.region is not None:
-            region = focus.region
-            total = torch.zeros(region.size)
-            count = torch.zeros(region.size, dtype=torch.uint8)
-            for window, low in focus.low_resolution.items():
-                part = window.content.clipped_to(region)
-                where = part.relative_to(region.low).slices
-                total[where] += self._upscale(low)[part.relative_to(window.extent.low).slices]
-                count[where] += 1
-            inside = logits[region.slices]
-            torch.where(count > 0, total / count, inside, out=inside)
+            parts = {
+                window: window.content.clipped_to(focus.region) for window in focus.low_resolution
+            }
+            # In place, and counted plane by plane: a tensor of a large CT's size is 140 MB.
+            for part in parts.values():
+                logits[part.slices] = 0
+            for window, part in parts.items():
+                shown = part.relative_to(window.extent.low).slices
+                logits[part.slices] += self._upscale(focus.low_resolution[window])[shown]
+            for z, plane in enumerate(logits):
+                count = torch.zeros_like(plane)
+                for _, y, x in (p.slices for p in parts.values() if p.low[0] <= z < p.high[0]):
+                    count[y, x] += 1
+                plane.div_(count.clamp(min=1))
+            focus.low_resolution.clear()
         return Step(Stage.FINAL, index, fraction, logits, focus.region is not None)
 
     # -- Network ---------------------------------------------------------------------------------
@@ -284,3 +304,11 @@ class ZoomOutZoomIn:
     def _upscale(self, low_resolution: Tensor) -> Tensor:
         with torch.inference_mode():
             return self._model.upscale(low_resolution)[0, 0]
+
+
+def _windows_of(focuses: list[_Focus], group: list[int]) -> list[Window]:
+    """All windows of some prompts, in one order whatever the prompts are."""
+    return sorted(
+        {window for index in group for window in focuses[index].prompts},
+        key=lambda window: (window.extent.low, window.content.low, window.content.high),
+    )
