@@ -8,7 +8,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -96,7 +95,7 @@ def _wait(process):
             if progress.wasCanceled:
                 process.kill()
                 return False
-            slicer.app.processEvents(qt.QEventLoop.AllEvents)
+            slicer.app.processEvents()
             time.sleep(_POLL_SECONDS)
     finally:
         progress.close()

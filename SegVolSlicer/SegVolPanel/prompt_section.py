@@ -95,7 +95,7 @@ class PromptSection:
         """Put a box into the view, or take the segment's box away."""
         if self._has_box(self._controller.state):
             self._try(self._remove_box)
-        else:
+        elif self._ui.boxButton.enabled:
             self.stop_placing()
             self._try(self._add_box)
         self.show(self._controller.state)

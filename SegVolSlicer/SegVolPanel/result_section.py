@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -16,6 +17,7 @@ from SegVolPanel.settings import Settings
 from SegVolPanel.status_line import StatusLine
 from SegVolPanel.three_d_views import look_at_everything
 
+_TIME_TO_PAINT_MILLISECONDS = 50
 _OVERLAPS = (Overlap.ALLOW, Overlap.AVOID, Overlap.OVERWRITE)
 
 
@@ -116,8 +118,19 @@ class ResultSection:
         self.show(self._controller.state)
 
     def _add_table(self) -> None:
+        # It takes a tenth of a second for each segment: said first, and then begun.
+        self._status.notice(_("Measuring …"))
+        qt.QTimer.singleShot(_TIME_TO_PAINT_MILLISECONDS, self._measure)
+
+    def _measure(self) -> None:
         state = self._controller.state
-        self._attempt(lambda: self._show_table(state))
+        if state.segmentation_node is None or state.volume_node is None:
+            return
+        slicer.app.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
+        try:
+            self._attempt(lambda: self._show_table(state))
+        finally:
+            slicer.app.restoreOverrideCursor()
 
     def _show_table(self, state: ControllerState) -> None:
         table = add_table(state.segmentation_node, state.volume_node)

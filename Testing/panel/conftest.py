@@ -34,6 +34,15 @@ def process(tmp_path_factory):
         yield state
 
 
+@pytest.fixture(autouse=True)
+def mistakes(monkeypatch):
+    """What was raised where Qt called us, which Qt only prints: nothing, or the test takes it."""
+    raised = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, _where: raised.append(error))
+    yield raised
+    assert raised == []
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGVOL_HOME", str(tmp_path / "home"))

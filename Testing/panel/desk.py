@@ -148,6 +148,10 @@ class Desk:
         node = self.state.segmentation_node
         return slicers_mask(node, segment_id or self.state.segment_id, volume)
 
+    def has(self, volume, ijk):
+        """Whether the selected segment has a voxel."""
+        return self.mask(volume)[ijk[::-1]]
+
     def names(self):
         """Names of all segments."""
         node = self.state.segmentation_node
@@ -176,15 +180,15 @@ def _middle(button):
     return button.rect.center()
 
 
-def body(seed=0, shape_kji=(40, 96, 96)):
-    """CT (k, j, i) of a body with a bright organ in it, and noise."""
-    k, j, i = np.indices(shape_kji)
-    middle = (np.array(shape_kji) - 1) / 2
-    outside = ((j - middle[1]) / 40) ** 2 + ((i - middle[2]) / 44) ** 2 > 1
-    organ = ((k - 20) / 10) ** 2 + ((j - 45) / 14) ** 2 + ((i - 60) / 14) ** 2 < 1
+ORGAN_IJK, SECOND_IJK, BODY_IJK = (40, 30, 12), (36, 30, 12), (14, 40, 12)
+"""Voxels of `body`: in the middle of the organ, elsewhere in it, and beside it."""
+
+
+def body(seed=0):
+    """CT (k, j, i) of a body with a bright organ in it; small, so that tests are fast."""
+    k, j, i = np.indices((24, 64, 64))
+    outside = ((j - 31.5) / 27) ** 2 + ((i - 31.5) / 30) ** 2 > 1
+    organ = ((k - 12) / 7) ** 2 + ((j - 30) / 10) ** 2 + ((i - 40) / 10) ** 2 < 1
     voxels = np.where(outside, -1000.0, np.where(organ, 160.0, 20.0))
-    noise = np.random.default_rng(seed).normal(0, 8, shape_kji)
+    noise = np.random.default_rng(seed).normal(0, 8, k.shape)
     return (voxels + noise).astype(np.int16)
-
-
-ORGAN_IJK = (60, 45, 20)

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from desk import ORGAN_IJK
+from desk import ORGAN_IJK, SECOND_IJK
 
 from segvol_core.local_server import Ready
 
@@ -31,11 +31,10 @@ def test_from_the_first_click_to_a_process_that_was_killed_and_stopped(local_des
     desk.panel.poll()
     assert "your prompt is computed next" in desk.said
     desk.wait()
-    mask = desk.mask(volume)
-    assert mask[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
 
     first = pid_of(desk)
-    desk.place(volume, (55, 45, 20))
+    desk.place(volume, SECOND_IJK)
     desk.panel.poll()
     os.kill(first, signal.SIGKILL)
     desk.until(lambda: desk.state.engine.value == "starting")
@@ -84,7 +83,7 @@ def test_weights_that_are_not_there_or_not_weights_are_said(local_desk, tmp_path
     assert desk.state.has_prompts
     desk.choose(desk.ui.weightsBox, 0)
     desk.wait()
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
 
 
 def test_device_and_memory_go_to_the_process_and_are_remembered(make_desk):
@@ -129,7 +128,7 @@ def test_a_server_that_takes_us_and_one_that_does_not(local_desk, process):
     desk.place(volume, ORGAN_IJK)
     desk.panel.poll()
     desk.wait()
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
     desk.close()
     desk.open()
     assert desk.ui.placeBox.currentIndex == 1
@@ -150,7 +149,7 @@ def test_a_server_that_cannot_be_reached_is_said_and_a_prompt_waits(make_desk, p
     desk.ui.tokenEdit.setText(process.token)
     desk.ui.tokenEdit.editingFinished.emit()
     desk.wait()
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
 
 
 def test_an_unreadable_certificate_is_said(make_desk, process, tmp_path):

@@ -85,7 +85,7 @@ def test_the_timer_rests_while_nothing_is_shown_or_done(local_desk):
 
 
 def test_a_mistake_of_the_panel_is_said_and_is_not_repeated_again_and_again(
-    local_desk, monkeypatch, capsys
+    local_desk, monkeypatch, mistakes
 ):
     desk = local_desk
     heartbeat = sys.modules["SegVolPanel.heartbeat"]
@@ -101,7 +101,7 @@ def test_a_mistake_of_the_panel_is_said_and_is_not_repeated_again_and_again(
         desk.until(lambda: "made a mistake" in desk.said)
         QTest.qWait(200)
         assert len(calls) == 1
-    assert "on purpose" in capsys.readouterr().err
+    assert str(mistakes.pop()) == "on purpose"
     desk.until(lambda: desk.panel.heartbeat._timer.interval == heartbeat.SHOWN_MILLISECONDS)
     assert desk.panel.heartbeat.running
 

@@ -82,7 +82,7 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     assert not any("alpha" in said for said in seen)  # what the installer prints is in the log
     assert "alpha" in desk.ui.logView.toPlainText()
     desk.wait()
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
     assert "1 packages are installed" in desk.ui.packagesLabel.text
 
     desk.ui.engineSection.collapsed = False
@@ -95,7 +95,7 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     desk.until(lambda: desk.ui.installButton.enabled)
     assert not packages_folder().exists()
     assert desk.state.engine.value == "off"
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
     desk.click(desk.ui.startButton)
     assert dialog(desk) is not None
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import slicer
-from desk import ORGAN_IJK, body
+from desk import BODY_IJK, ORGAN_IJK, SECOND_IJK, body
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from scenes import bend, world_of
@@ -18,8 +18,6 @@ from SegVolLogic.engine import EngineStage
 from SegVolLogic.events import ResultWritten
 from SegVolLogic.segment_tags import stored_prompts
 from SegVolLogic.surfaces import surfaces_shown
-
-BODY_IJK = (20, 45, 20)
 
 
 @pytest.fixture
@@ -53,11 +51,11 @@ def test_clicks_go_on_until_they_are_switched_off(desk, volume):
     desk.click(desk.ui.addButton)
     assert desk.ui.addButton.checked
     desk.place(volume, ORGAN_IJK)
-    desk.place(volume, (55, 45, 20))
+    desk.place(volume, SECOND_IJK)
     desk.panel.poll()
     desk.wait()
     assert len(prompts(desk).points) == 2
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
     desk.click(desk.ui.excludeButton)
     assert desk.ui.excludeButton.checked
     assert not desk.ui.addButton.checked
@@ -85,7 +83,7 @@ def test_lists_of_points_that_are_deleted_come_back_with_their_points(desk, volu
     assert not in_place_mode()
     assert not desk.ui.addButton.checked
     assert len(prompts(desk).points) == 1
-    click_organ(desk, volume, (55, 45, 20))
+    click_organ(desk, volume, SECOND_IJK)
     assert len(prompts(desk).points) == 2
 
 
@@ -176,7 +174,7 @@ def test_a_segment_selected_in_the_table_gets_the_prompts(desk, volume):
     np.testing.assert_allclose(
         positive.GetNthControlPointPositionWorld(0), world_of(volume, ORGAN_IJK), atol=1e-3
     )
-    click_organ(desk, volume, (55, 45, 20))
+    click_organ(desk, volume, SECOND_IJK)
     assert len(prompts(desk).points) == 2
     assert desk.state.segment_id == first
 
@@ -195,13 +193,13 @@ def test_a_box_appears_in_the_view_and_runs_when_it_was_dragged(desk, volume):
     assert (high <= np.array(bounds[1::2]) + 1e-3).all()
     box.InvokeEvent(box.PointStartInteractionEvent)
     box.SetCenterWorld(*world_of(volume, ORGAN_IJK))
-    box.SetSize(90, 90, 80)
+    box.SetSize(66, 66, 56)
     desk.panel.poll()
     assert not desk.state.running
     box.InvokeEvent(box.PointEndInteractionEvent)
     desk.panel.poll()
     desk.wait()
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
     desk.click(desk.ui.boxButton)
     assert not desk.ui.boxButton.checked
     assert desk.state.has_prompts is False
@@ -255,6 +253,8 @@ def test_surfaces_and_their_smoothing(desk, volume):
 def test_a_table_of_volumes(desk, volume):
     click_organ(desk, volume)
     desk.click(desk.ui.tableButton)
+    assert "Measuring" in desk.said
+    desk.until(lambda: desk.scene.GetFirstNodeByClass("vtkMRMLTableNode") is not None)
     table = desk.scene.GetFirstNodeByClass("vtkMRMLTableNode")
     assert table.GetCellText(0, 0) == "Segment_1"
     assert table.GetName() in desk.said
@@ -290,7 +290,7 @@ def test_a_stray_click_is_said_and_changes_nothing(desk, volume):
     assert "outside the volume" in desk.said
     assert len(prompts(desk).points) == 1
     np.testing.assert_array_equal(desk.mask(volume), before)
-    click_organ(desk, volume, (55, 45, 20))
+    click_organ(desk, volume, SECOND_IJK)
     assert "outside" not in desk.said
 
 
@@ -330,7 +330,7 @@ def test_two_volumes(desk, volume):
     desk.ui.segmentationSelector.setCurrentNode(None)
     click_organ(desk, other)
     assert desk.state.segmentation_node.GetName() == "CT 2 segmentation"
-    assert desk.mask(other)[20, 45, 60]
+    assert desk.has(other, ORGAN_IJK)
     desk.ui.volumeSelector.setCurrentNode(volume)
     desk.wait()
     nodes = desk.scene.GetNodesByClass("vtkMRMLSegmentationNode")
@@ -365,7 +365,7 @@ def test_a_rotated_volume_gets_its_segment_in_its_place(desk):
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     volume.SetAndObserveTransformNodeID(transform.GetID())
     click_organ(desk, volume)
-    assert desk.mask(volume)[20, 45, 60]
+    assert desk.has(volume, ORGAN_IJK)
 
 
 def test_another_segmentation_keeps_its_segments(desk, volume):
@@ -410,7 +410,7 @@ def test_the_scene_closed_while_running(desk, volume):
     assert "Load a CT" in desk.said
     again = desk.add_volume()
     click_organ(desk, again)
-    assert desk.mask(again)[20, 45, 60]
+    assert desk.has(again, ORGAN_IJK)
 
 
 def test_a_saved_scene_opens_where_one_left_it(desk, volume, tmp_path):

@@ -166,3 +166,16 @@ def test_only_one_is_at_work_and_a_lock_waits_if_told(folder):
         pass
     with swap.only_installer(folder):
         pass
+
+
+def test_what_an_ended_installer_unpacked_is_deleted_and_what_it_fetched_is_kept(tmp_path):
+    folder = tmp_path / "py3.11"
+    scratch = swap.installer_scratch(folder)
+    (scratch / "pip-target-x").mkdir(parents=True)
+    (scratch / "pip-target-x" / "module.py").write_text("")
+    fetched = swap.beside(folder, "download") / "pip" / "a.whl"
+    fetched.parent.mkdir()
+    fetched.write_text("")
+    swap.clear_leftovers(folder, downloads=False)
+    assert not scratch.exists()
+    assert fetched.exists()

@@ -175,6 +175,8 @@ def _time_procedure(
             second = time.perf_counter() - start
 
             start = time.perf_counter()
+            # The volume before is let go, with its embeddings.
+            del zoom, image
             image = look_at_volume()
             batches = [[name] for name in task.names] if published else [task.names]
             for number, names in enumerate(batches):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segvol_core.packages.swap import beside
+from segvol_core.packages.swap import beside, installer_scratch
 
 Run = Callable[[list[str]], int]
 """Runs a command, passes its lines on, and returns its exit code."""
@@ -65,7 +65,7 @@ def installer_environment(folder: Path, environment: Mapping[str, str]) -> dict[
     """
     kept = {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
     download = beside(folder, "download")
-    temporary = download / "temporary"
+    temporary = installer_scratch(folder)
     temporary.mkdir(parents=True, exist_ok=True)
     return kept | {
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),

@@ -137,11 +137,18 @@ def recover(folder: Path) -> None:
             finish_interrupted_swap(folder)
 
 
+def installer_scratch(folder: Path) -> Path:
+    """Where installers put what they need only while they run; pip unpacks everything there."""
+    return beside(folder, "download") / "temporary"
+
+
 def clear_leftovers(folder: Path, *, downloads: bool) -> None:
     """Delete what is unfinished or was replaced, and what was fetched if so asked."""
     discard(beside(folder, "new"))
     if downloads:
         discard(beside(folder, "download"))
+    else:
+        shutil.rmtree(installer_scratch(folder), ignore_errors=True)
     name = glob.escape(folder.name)
     for pattern in (f"{name}.trash-*", f"{name}.*.trash-*"):
         for trash in folder.parent.glob(pattern):

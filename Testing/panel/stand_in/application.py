@@ -137,6 +137,12 @@ class Application:
     def moduleManager(self):
         return self._modules
 
+    def setOverrideCursor(self, cursor):
+        self.qt.setOverrideCursor(cursor)
+
+    def restoreOverrideCursor(self):
+        self.qt.restoreOverrideCursor()
+
     def processEvents(self):
         self.qt.processEvents()
 
