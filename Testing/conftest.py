@@ -1,5 +1,11 @@
 """Options of the whole test run."""
 
+from hypothesis import settings
+
+# How long an example takes says more of what else the machine does than of what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 
 def pytest_addoption(parser):
     parser.addoption(

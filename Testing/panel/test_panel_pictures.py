@@ -73,21 +73,23 @@ def test_the_panel_fits_and_can_be_looked_at(local_desk, photograph):
     desk.panel.poll()
     photograph(desk.window, "3-waiting")
     desk.wait()
+    desk.until(desk.ui.suggestionRow.isVisible)
+    photograph(desk.window, "4-named")
     desk.place(volume, (300, 45, 20))
     desk.panel.poll()
-    photograph(desk.window, "4-stray-click")
+    photograph(desk.window, "5-stray-click")
     desk.type("liver, spl")
     desk.panel.poll()
-    photograph(QApplication.activePopupWidget(), "5-names-offered")
+    photograph(QApplication.activePopupWidget(), "6-names-offered")
     desk.ui.engineSection.collapsed = False
     desk.ui.shortcutsSection.collapsed = False
     desk.window.resize(SLICERS_WIDTH, 1150)
-    photograph(desk.window, "6-unfolded")
+    photograph(desk.window, "7-unfolded")
     desk.ui.placeBox.currentIndex = 1
     desk.panel.poll()
-    photograph(desk.window, "7-server")
+    photograph(desk.window, "8-server")
     missing = sys.modules["SegVolPanel.engine_choice"].Missing
     desk.panel._engine._ask_for((missing.PACKAGES, missing.WEIGHTS))
-    photograph(desk.panel._engine._dialog.widget, "8-what-is-missing")
+    photograph(desk.panel._engine._dialog.widget, "9-what-is-missing")
     assert desk.panel.widget.minimumSizeHint.width() <= SLICERS_WIDTH
-    assert len(list(FOLDER.glob("*.png"))) == 16
+    assert len(list(FOLDER.glob("*.png"))) == 18
