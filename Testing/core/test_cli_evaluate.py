@@ -173,8 +173,8 @@ def test_an_interrupted_evaluation_writes_what_it_has(
 ) -> None:
     scored = evaluating.score_prompts
 
-    def interrupted(*arguments: object) -> object:
-        yield next(iter(scored(*arguments)))
+    def interrupted(*arguments: object, **options: object) -> object:
+        yield next(iter(scored(*arguments, **options)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluating, "score_prompts", interrupted)

@@ -72,6 +72,17 @@ def test_masks_of_another_program_stand_beside_ours(
     assert [float(first[3]), float(first[4])] == pytest.approx([mean, 5 / 6], abs=1e-3)
 
 
+def test_masks_are_named_on_request(evaluate: Evaluate, cases: Path, tmp_path: Path) -> None:
+    options = (cases, "--split", "validation", "--kinds", "box,text", "--identify")
+    result = evaluate(*options, "-o", tmp_path / "named.csv")
+    assert result.exit_code == 0, result.output
+    assert "Right name first, box:" in result.stdout
+    for row in read_csv(tmp_path / "named.csv"):
+        assert (row["name_rank"] == "") == (row["prompt"] == "text")
+    refused = evaluate(cases, "--kinds", "box", "--identify", "--masks", cases)
+    assert_refused(refused, "--identify asks our network")
+
+
 def test_a_missing_mask_stops_it_and_what_was_scored_is_kept(
     evaluate: Evaluate,
     cases: Path,

@@ -35,6 +35,7 @@ from segvol_core.evaluation.label_prompts import (
     deepest_voxel,
     exact_box,
     parse_kinds,
+    prompt_text,
     prompts_from_label,
 )
 from segvol_core.evaluation.metrics import dice, hausdorff95, surface_dice
@@ -440,6 +441,27 @@ def test_tiny_and_absent_structures_are_left_out_and_cut_off_ones_kept(case: Lab
     ]
     tiny = plan_prompts(case, STRUCTURES, [PromptKind.BOX], min_voxels=4)
     assert "duodenum" in [each.structure.name for each in tiny]
+
+
+def test_the_place_of_the_right_name_is_that_of_the_session(
+    case: LabelledCase, small: SegVol
+) -> None:
+    planned = plan_prompts(case, STRUCTURES, [PromptKind.BOX, PromptKind.TEXT])
+    session = Session(small, case.volume)
+    asked = 0
+    for prompt, score in zip(
+        planned, score_prompts(small, case, planned, identify=True), strict=True
+    ):
+        if prompt.kind is PromptKind.TEXT:
+            assert score.name_rank is None
+            continue
+        asked += 1
+        mask = session.mask(prompt.prompts)
+        names = [naming.organ.prompt for naming in session.identify(mask)] if mask.any() else []
+        text = prompt_text(prompt.structure.name)
+        assert score.name_rank == (names.index(text) + 1 if text in names else 0)
+    assert asked
+    assert all(score.name_rank is None for score in score_prompts(small, case, planned))
 
 
 def test_scores_are_those_of_the_masks_that_a_session_gives(

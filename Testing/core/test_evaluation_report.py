@@ -96,6 +96,7 @@ def test_csv_has_a_line_for_each_answer() -> None:
         "cut_off": "0",
         "dice_lattice_published": "",
         "hausdorff95_mm": "4.000",
+        "name_rank": "",
         **{f"dice_click_{click}": "" for click in range(1, 6)},
     }
 
@@ -105,10 +106,21 @@ def test_csv_gives_back_the_scores_it_was_written_from(tmp_path: Path) -> None:
         *SCORES,
         score("liver", PromptKind.POINTS5, 0.9, dice_after_clicks=(0.1, 0.25, 0.5, 0.75, 0.9)),
         score("liver", PromptKind.BOX, 0.0, windows="masks", seconds=None, hausdorff95=None),
-        score("spleen", PromptKind.BOX, 0.5, windows="published", agreement=0.75),
+        score("spleen", PromptKind.BOX, 0.5, windows="published", agreement=0.75, name_rank=2),
     ]
     write_report(tmp_path / "run.csv", to_csv(scores))
     assert read_scores(tmp_path / "run.csv") == scores
+
+
+def test_the_report_counts_how_often_the_right_name_came_first() -> None:
+    ranks = (1, 1, 3, 0, 7)
+    named = [
+        score("liver", PromptKind.BOX, 0.9, case=f"case {index}", name_rank=rank)
+        for index, rank in enumerate(ranks)
+    ]
+    text = to_markdown([*named, score("liver", PromptKind.TEXT, 0.9)])
+    assert "Right name first, box: 2 of 5 masks (40.0%); among the first three: 3." in text
+    assert "first, text" not in text
 
 
 def test_a_run_of_an_earlier_version_is_read(tmp_path: Path) -> None:

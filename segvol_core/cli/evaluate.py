@@ -116,6 +116,14 @@ def evaluate(
             rich_help_panel=_WHAT,
         ),
     ] = 20,
+    identify: Annotated[
+        bool,
+        typer.Option(
+            "--identify",
+            help="Also ask which organ each mask from points and boxes could be.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
     masks: Annotated[
         Path | None,
         typer.Option(
@@ -208,7 +216,7 @@ def evaluate(
     earlier = check_outputs(outputs)
     source = Source(folder, split, image, labels, label_map, demo, masks, masks_label_map)
     if folder is not None and folder.is_file():
-        done = scores_of_run(source, any((kinds, organs, group, limit)))
+        done = scores_of_run(source, any((kinds, organs, group, limit, identify)))
         if earlier is not None:
             check_common(earlier, asked(done))
         report(done, outputs, earlier)
@@ -221,6 +229,7 @@ def evaluate(
         windows=windows.value,
         limit=limit,
         min_voxels=min_voxels,
+        identify=identify,
     )
     if earlier is not None:
         check_common(earlier, questions(evaluation))

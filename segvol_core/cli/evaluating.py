@@ -73,6 +73,8 @@ class Evaluation:
         Each with its structures.
     masks
         Another program's masks of each case, to be scored instead of ours; or None.
+    identify
+        Whether the network is to name masks, too.
     """
 
     cases: tuple[tuple[CaseFiles, tuple[Structure, ...]], ...]
@@ -80,6 +82,7 @@ class Evaluation:
     placements: tuple[Placement, ...]
     min_voxels: int
     masks: tuple[PeerMasks, ...] | None = None
+    identify: bool = False
 
 
 def plan_evaluation(
@@ -91,6 +94,7 @@ def plan_evaluation(
     windows: str,
     limit: int | None,
     min_voxels: int,
+    identify: bool = False,
 ) -> Evaluation:
     """Find the cases and their structures; the demo's CT is fetched if it is not there.
 
@@ -112,7 +116,12 @@ def plan_evaluation(
         kinds=tuple(chosen_kinds),
         placements=_PLACEMENTS[windows],
         min_voxels=min_voxels,
+        identify=identify,
     )
+    if source.masks is not None and identify:
+        raise EvaluationError(
+            "--identify asks our network, and --masks has none: give one of them."
+        )
     if source.masks is not None:
         values = None if source.masks_label_map is None else read_label_map(source.masks_label_map)
         found = find_masks(source.masks, [case for case, _ in evaluation.cases], values)
@@ -207,7 +216,9 @@ def _scores_of_case(
         planned = plan_prompts(case, structures, evaluation.kinds, evaluation.min_voxels)
     prompts = progress.add_task("Prompts", total=len(planned) * len(evaluation.placements))
     try:
-        for score in score_prompts(model, case, planned, evaluation.placements):
+        for score in score_prompts(
+            model, case, planned, evaluation.placements, identify=evaluation.identify
+        ):
             progress.advance(prompts)
             yield score
     finally:

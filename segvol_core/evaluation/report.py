@@ -50,6 +50,14 @@ def conclusions(scores: Sequence[Score]) -> list[str]:
         for mean in means_of_kinds(scores)
         if mean.agreement is not None and mean.windows == "lattice"
     ]
+    for kind in dict.fromkeys(score.kind for score in scores):
+        ranks = [s.name_rank for s in scores if s.kind is kind and s.name_rank is not None]
+        if ranks:
+            first_three = sum(0 < rank <= 3 for rank in ranks)
+            sentences.append(
+                f"Right name first, {kind.value}: {ranks.count(1)} of {len(ranks)} masks "
+                f"({ranks.count(1) / len(ranks):.1%}); among the first three: {first_three}."
+            )
     first = first_prompt_seconds(scores)
     if first is not None:
         sentences.append(f"First prompt on a volume, its preparation included: {first:.2f} s.")

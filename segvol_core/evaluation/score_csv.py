@@ -36,6 +36,7 @@ _COLUMNS: dict[str, Callable[[Score], str]] = {
     "cut_off": lambda score: str(int(score.cut_off)),
     "dice_lattice_published": lambda score: figure(score.agreement, 4, missing=""),
     "hausdorff95_mm": lambda score: figure(score.hausdorff95, 3, missing=""),
+    "name_rank": lambda score: "" if score.name_rank is None else str(score.name_rank),
 }
 
 
@@ -86,7 +87,7 @@ def _score(row: dict[str, str]) -> Score:
         windows=cast(Windows, row["windows"]),
         dice=float(row["dice"]),
         surface_dice=float(row[_SURFACE]),
-        # Earlier versions wrote neither this distance nor the Dice after each click.
+        # Earlier versions wrote neither this distance nor Dice after each click, nor ranks.
         hausdorff95=_optional(row.get("hausdorff95_mm", "")),
         baselines=Baselines(float(row["baseline_box"]), float(row["baseline_ellipsoid"])),
         label_ml=float(row["label_ml"]),
@@ -96,6 +97,7 @@ def _score(row: dict[str, str]) -> Score:
         cut_off=row["cut_off"] == "1",
         agreement=_optional(row["dice_lattice_published"]),
         dice_after_clicks=tuple(float(text) for text in clicks if text),
+        name_rank=int(row["name_rank"]) if row.get("name_rank") else None,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from segvol_core.evaluation.baselines import Baselines, baselines
 from segvol_core.evaluation.cases import LabelledCase, Structure
 from segvol_core.evaluation.clicks import answers_to_clicks
-from segvol_core.evaluation.label_prompts import PromptKind, prompts_from_label
+from segvol_core.evaluation.label_prompts import PromptKind, prompt_text, prompts_from_label
 from segvol_core.evaluation.metrics import Mask, bounding_box, dice, hausdorff95, surface_dice
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts
@@ -62,6 +62,9 @@ class Score:
         or both are empty.
     dice_after_clicks
         Dice after each click, where several are made one after the other.
+    name_rank
+        Place of the right name among those that the network gives the mask, 1 for the first; 0 if
+        it is not among them or there is no mask, None where it was not asked.
     """
 
     case: str
@@ -79,6 +82,7 @@ class Score:
     cut_off: bool
     agreement: float | None = None
     dice_after_clicks: tuple[float, ...] = ()
+    name_rank: int | None = None
 
 
 def plan_prompts(
@@ -116,16 +120,19 @@ def score_prompts(
     case: LabelledCase,
     planned: Sequence[PlannedPrompt],
     placements: Sequence[Placement] = ("lattice",),
+    *,
+    identify: bool = False,
 ) -> Iterator[Score]:
     """Answer prompts one after the other in one session per placement, and score each mask.
 
-    Yields as many scores as there are prompts times placements.
+    Yields as many scores as there are prompts times placements. With ``identify``, the network is
+    also asked to name the masks of prompts without a text.
     """
     sessions = {placement: _TimedSession(model, case, placement) for placement in placements}
     for prompt in planned:
         label = case.mask(prompt.structure)
         answers = {
-            placement: _answer(session, case, label, prompt)
+            placement: _answer(session, case, label, prompt, identify=identify)
             for placement, session in sessions.items()
         }
         masks = [answer.mask for answer in answers.values()]
@@ -153,7 +160,7 @@ class Answer:
     ----------
     mask
         (k, j, i) on the voxels of the case.
-    seconds, first_prompt, dice_after_clicks
+    seconds, first_prompt, dice_after_clicks, name_rank
         As in :class:`Score`.
     """
 
@@ -161,6 +168,7 @@ class Answer:
     seconds: float | None = None
     first_prompt: bool = False
     dice_after_clicks: tuple[float, ...] = ()
+    name_rank: int | None = None
 
 
 def score_answer(
@@ -190,6 +198,7 @@ def score_answer(
         cut_off=_is_cut_off(label),
         agreement=agreement,
         dice_after_clicks=answer.dice_after_clicks,
+        name_rank=answer.name_rank,
     )
 
 
@@ -215,9 +224,22 @@ class _TimedSession:
         self.seconds += time.perf_counter() - started
         return mask
 
+    def name_rank(self, mask: Mask, structure: str) -> int:
+        """Place of the structure's name among the names of a mask; 0 for none."""
+        text = prompt_text(structure)
+        if self._session is None or text is None or not mask.any():
+            return 0
+        names = [naming.organ.prompt for naming in self._session.identify(mask)]
+        return names.index(text) + 1 if text in names else 0
+
 
 def _answer(
-    session: _TimedSession, case: LabelledCase, label: Mask, prompt: PlannedPrompt
+    session: _TimedSession,
+    case: LabelledCase,
+    label: Mask,
+    prompt: PlannedPrompt,
+    *,
+    identify: bool,
 ) -> Answer:
     begun, seconds = session.begun, session.seconds
     clicks = max(prompt.kind.clicks, 1)
@@ -225,7 +247,11 @@ def _answer(
     for mask in answers_to_clicks(session.mask, case.volume, label, prompt.prompts, clicks):
         dices.append(dice(mask, label))
     several = tuple(dices) if clicks > 1 else ()
-    return Answer(mask, session.seconds - seconds, not begun, several)
+    rank = None
+    taken = session.seconds - seconds
+    if identify and "text" not in prompt.kind.parts:
+        rank = session.name_rank(mask, prompt.structure.name)
+    return Answer(mask, taken, not begun, several, rank)
 
 
 def _is_cut_off(mask: Mask) -> bool:
