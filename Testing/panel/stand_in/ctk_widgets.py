@@ -1,6 +1,6 @@
 """CTK's widgets that the panel uses, with the properties, slots and signals of their headers."""
 
-from PySide6.QtCore import Property, QEvent, QRect, Qt, Signal
+from PySide6.QtCore import Property, QRect, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -44,12 +44,13 @@ class ctkCollapsibleButton(_Strict, QAbstractButton):
 
     collapsed = Property(bool, lambda self: self._collapsed, setCollapsed)
 
-    def event(self, event):
-        if event.type() == QEvent.Type.LayoutRequest and self.layout() is not None:
+    def showEvent(self, event):
+        # Not event(): Qt calls that also from within destructors, where PySide may not call Python.
+        if self.layout() is not None:
             left, top, right, bottom = self.layout().getContentsMargins()
             if top < _HEADER:
                 self.layout().setContentsMargins(left, top + _HEADER, right, bottom)
-        return QAbstractButton.event(self, event)
+        QAbstractButton.showEvent(self, event)
 
     def sizeHint(self):
         hint = self.layout().sizeHint() if self.layout() is not None else QWidget.sizeHint(self)
