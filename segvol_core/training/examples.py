@@ -20,7 +20,7 @@ from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.augmentation import Overview, Positions, Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.names import draw_spelling, mirrored, spellings
-from segvol_core.training.targets import Target, WindowTargets
+from segvol_core.training.targets import Target, TargetPairs, WindowTargets
 
 FloatArray = npt.NDArray[np.float64]
 Kind = Literal["text", "points", "box", "text+points", "text+box", "points+box"]
@@ -144,7 +144,7 @@ class ExampleSource:
         whole_targets = WindowTargets(self.case, whole)
         middle = self._middle(whole_targets, overview, rng)
         window, positions = overview.zoomed_in(middle)
-        targets = _Targets(
+        targets = TargetPairs(
             whole_targets, WindowTargets(self.case, window), positions, overview.flipped
         )
 
@@ -183,7 +183,7 @@ class ExampleSource:
                 middle = simulate.random_voxel(mask, rng) + near
         return middle
 
-    def _kinds(self, targets: _Targets) -> dict[Kind, float]:
+    def _kinds(self, targets: TargetPairs) -> dict[Kind, float]:
         kinds = dict(_KINDS)
         z, y, x = targets.flipped
         nameless = not self._name_of or z or y or (x and not self._mirror_names)
@@ -201,7 +201,7 @@ class ExampleSource:
     def _batch(
         self,
         kind: Kind,
-        targets: _Targets,
+        targets: TargetPairs,
         masks: int,
         rng: np.random.Generator,
     ) -> PromptBatch | None:
@@ -232,7 +232,7 @@ class ExampleSource:
         )
 
     def _nameless_targets(
-        self, targets: _Targets, masks: int, rng: np.random.Generator, *, unions: bool
+        self, targets: TargetPairs, masks: int, rng: np.random.Generator, *, unions: bool
     ) -> list[Target]:
         labels = targets.labels(self._name_of)
         region_share = 0.35 if len(labels) < masks else 0.15
@@ -253,7 +253,7 @@ class ExampleSource:
         return drawn
 
     def _values(
-        self, targets: _Targets, labels: Sequence[int], masks: int, rng: np.random.Generator
+        self, targets: TargetPairs, labels: Sequence[int], masks: int, rng: np.random.Generator
     ) -> list[int]:
         """Structures that the window shows, and now and then one that it does not."""
         values = [int(value) for value in rng.permutation(labels)][: max(masks, 0)]
@@ -265,7 +265,7 @@ class ExampleSource:
     def _named_targets(
         self,
         kind: Kind,
-        targets: _Targets,
+        targets: TargetPairs,
         masks: int,
         rng: np.random.Generator,
     ) -> list[tuple[str, Target]]:
@@ -285,7 +285,7 @@ class ExampleSource:
             named.append((draw_spelling(other, rng), targets.nothing()))
         return named
 
-    def _structures(self, targets: _Targets, rng: np.random.Generator) -> Structures | None:
+    def _structures(self, targets: TargetPairs, rng: np.random.Generator) -> Structures | None:
         names, masks = [], []
         for value in self._name_of:
             name = self._name(value, targets)
@@ -300,55 +300,7 @@ class ExampleSource:
         whole, window = (torch.from_numpy(np.stack(each)) for each in zip(*masks, strict=True))
         return Structures(names, whole, window)
 
-    def _name(self, value: int, targets: _Targets) -> str | None:
+    def _name(self, value: int, targets: TargetPairs) -> str | None:
         """What a label is called here; None if what is shown is its mirror image without a name."""
         name = self._name_of[value]
         return mirrored(name, self.case.label_values) if targets.flipped[2] else name
-
-
-class _Targets:
-    """What can be asked for: what overview and window both show, and what only one does."""
-
-    def __init__(
-        self,
-        overview: WindowTargets,
-        window: WindowTargets,
-        positions: Positions,
-        flipped: tuple[bool, bool, bool],
-    ) -> None:
-        self._overview, self._window = overview, window
-        self.positions, self.flipped = positions, flipped
-
-    def labels(self, known: dict[int, str]) -> list[int]:
-        """Structures in both."""
-        seen = set(self._overview.labels(known, 1))
-        return [value for value in self._window.labels(known) if value in seen]
-
-    def elsewhere(self, known: dict[int, str]) -> list[int]:
-        """Structures of the overview that the window does not reach."""
-        here = set(self._window.labels(known, 1))
-        return [value for value in self._overview.labels(known) if value not in here]
-
-    def absent(self, known: dict[int, str]) -> list[int]:
-        """Structures that neither shows."""
-        seen = set(self._overview.labels(known, 1)) | set(self._window.labels(known, 1))
-        return [value for value in known if value not in seen]
-
-    def regions(self) -> list[int]:
-        """Pseudo-labels of the overview of which the window shows something."""
-        here = set(self._window.regions_shown())
-        return [region for region in self._overview.regions() if region in here]
-
-    def label(self, value: int) -> Target:
-        """Masks of a structure."""
-        return self._overview.label_mask(value), self._window.label_mask(value)
-
-    def region(self, region: int) -> Target | None:
-        """Masks of a pseudo-label, or None if too little of it is left after smoothing."""
-        whole = self._overview.region_mask(region)
-        window = self._window.region_mask(region)
-        return (whole, window) if whole.any() and window.any() else None
-
-    def nothing(self) -> Target:
-        """Empty masks."""
-        return self._overview.nothing(), self._window.nothing()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segvol_core.training import augmentation as augment
-from segvol_core.training.augmentation import Geometry
+from segvol_core.training.augmentation import Geometry, Positions
 from segvol_core.training.cases import TrainingCase
 
 BoolArray = npt.NDArray[np.bool_]
@@ -80,3 +80,59 @@ def label_mask(labels: Tensor, values: tuple[int, ...]) -> Tensor:
     if len(values) == 1:
         return labels == values[0]
     return torch.isin(labels, torch.tensor(values, dtype=labels.dtype))
+
+
+class TargetPairs:
+    """What an overview and a window of it show: both, or only one of them.
+
+    Attributes
+    ----------
+    positions
+        Where the window's voxels lie in the overview.
+    flipped
+        Axes (z, y, x) that run backwards.
+    """
+
+    def __init__(
+        self,
+        overview: WindowTargets,
+        window: WindowTargets,
+        positions: Positions,
+        flipped: tuple[bool, bool, bool],
+    ) -> None:
+        self._overview, self._window = overview, window
+        self.positions, self.flipped = positions, flipped
+
+    def labels(self, known: dict[int, str]) -> list[int]:
+        """Structures in both."""
+        seen = set(self._overview.labels(known, 1))
+        return [value for value in self._window.labels(known) if value in seen]
+
+    def elsewhere(self, known: dict[int, str]) -> list[int]:
+        """Structures of the overview that the window does not reach."""
+        here = set(self._window.labels(known, 1))
+        return [value for value in self._overview.labels(known) if value not in here]
+
+    def absent(self, known: dict[int, str]) -> list[int]:
+        """Structures that neither shows."""
+        seen = set(self._overview.labels(known, 1)) | set(self._window.labels(known, 1))
+        return [value for value in known if value not in seen]
+
+    def regions(self) -> list[int]:
+        """Pseudo-labels of the overview of which the window shows something."""
+        here = set(self._window.regions_shown())
+        return [region for region in self._overview.regions() if region in here]
+
+    def label(self, value: int) -> Target:
+        """Masks of a structure."""
+        return self._overview.label_mask(value), self._window.label_mask(value)
+
+    def region(self, region: int) -> Target | None:
+        """Masks of a pseudo-label, or None if too little of it is left after smoothing."""
+        whole = self._overview.region_mask(region)
+        window = self._window.region_mask(region)
+        return (whole, window) if whole.any() and window.any() else None
+
+    def nothing(self) -> Target:
+        """Empty masks."""
+        return self._overview.nothing(), self._window.nothing()
