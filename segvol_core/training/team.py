@@ -44,6 +44,8 @@ def torchrun_team(device: torch.device) -> Iterator[Member]:
     dist.init_process_group(backend, timeout=_TIMEOUT)
     try:
         yield Member(dist.get_rank(), dist.get_world_size())
+        # Nobody leaves while another still sends: gloo's threads would end the process by a signal.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
