@@ -19,9 +19,10 @@ _POLL_SECONDS = 0.05
 
 def register_sample_data():
     """Add the CT to Sample Data; where Slicer was built without that module, do nothing."""
-    if not hasattr(slicer.modules, "sampledata"):
+    try:
+        from SampleData import SampleDataLogic  # noqa: PLC0415 - a module of Slicer
+    except ImportError:
         return
-    from SampleData import SampleDataLogic  # noqa: PLC0415 - a module of Slicer
 
     SampleDataLogic.registerCustomSampleDataSource(
         category="SegVol",

@@ -19,9 +19,9 @@ from scenes import (
     slicers_mask,
     world_of,
 )
+from small_config import SMALL
 
 from segvol_core.errors import OrganError, PromptError
-from segvol_core.model.config import SegVolConfig, TextConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.organs import find
 from segvol_core.packages.job import JobCancelled, JobDone, JobFailed, JobRunning
@@ -104,20 +104,7 @@ def desk(scene):
 def small():
     """A network small enough to be made and run in milliseconds."""
     torch.manual_seed(0)
-    text = TextConfig(width=32, depth=2, heads=2, mlp_width=64, positions=32, vocabulary=1024)
-    return SegVol(
-        SegVolConfig(
-            window=(8, 32, 32),
-            patch=(4, 8, 8),
-            width=48,
-            depth=2,
-            heads=4,
-            mlp_width=96,
-            decoder_heads=4,
-            decoder_mlp_width=64,
-            text=text,
-        )
-    ).eval()
+    return SegVol(SMALL).eval()
 
 
 @pytest.mark.parametrize(("orientation", "transform"), PLACES)

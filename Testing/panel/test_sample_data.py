@@ -56,11 +56,9 @@ def test_the_sample_is_offered_in_sample_data(sample_data, monkeypatch):
     module.SampleDataLogic = SimpleNamespace(
         registerCustomSampleDataSource=lambda **source: offered.append(source)
     )
-    monkeypatch.setitem(sys.modules, "SampleData", module)
-
     sample_data.register_sample_data()  # this Slicer has no such module
     assert not offered
-    monkeypatch.setattr(slicer.modules, "sampledata", object(), raising=False)
+    monkeypatch.setitem(sys.modules, "SampleData", module)
     sample_data.register_sample_data()
     (source,) = offered
     assert source["customDownloader"] is sample_data.load_sample

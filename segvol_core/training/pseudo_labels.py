@@ -24,7 +24,6 @@ GRID_MM = 5.0
 """Voxel size of the coarse grid: small organs keep tens of voxels, a trunk stays below 300 000."""
 
 _AIR_HU = -500.0
-_BONE_HU = 400.0
 _SMOOTHING_VOXELS = 0.7
 _MIN_VOLUME_ML = 3.0
 _MAX_PART_OF_VOLUME = 0.25
