@@ -43,6 +43,9 @@ class SegVolConfig:
     prompt_priors
         Whether maps of the prompts are added to embedding and logits (``prompt_priors.py``); the
         published network has none.
+    refinement_width
+        Channels of the U-Net that refines logits (``refinement.py``), a multiple of 4; 0 for none,
+        as in the published network. It needs ``prompt_priors``.
     hounsfield_levels
         Grey value in [0, 1] of some Hounsfield values, rising, between which the others are
         interpolated; or None to normalise each volume by its own foreground, as the paper does.
@@ -66,6 +69,7 @@ class SegVolConfig:
     text: TextConfig = field(default_factory=TextConfig)
     prompt_coordinates: PromptCoordinates = "published"
     prompt_priors: bool = False
+    refinement_width: int = 0
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     trained_names: tuple[str, ...] | None = None
@@ -75,6 +79,10 @@ class SegVolConfig:
             raise ValueError(f"window {self.window} is not a multiple of patch {self.patch}")
         if self.width % self.heads or self.width % (2 * self.decoder_heads) or self.width % 8:
             raise ValueError(f"width {self.width} does not fit the numbers of heads")
+        if self.refinement_width % 4 or self.refinement_width < 0:
+            raise ValueError(f"refinement width {self.refinement_width} is not a multiple of 4")
+        if self.refinement_width and not self.prompt_priors:
+            raise ValueError("a refinement needs prompt priors")
         if self.text.width % self.text.heads:
             raise ValueError(f"text width {self.text.width} does not fit its number of heads")
 

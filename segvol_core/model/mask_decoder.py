@@ -47,7 +47,7 @@ class MaskDecoder(nn.Module):
         sparse_prompts: Tensor,
         dense_prompt: Tensor,
         text_embedding: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Decode the mask of each prompt.
 
         Parameters
@@ -65,9 +65,9 @@ class MaskDecoder(nn.Module):
 
         Returns
         -------
-        logits, mask_token
-            Low-resolution logits (batch, 1, 4 d, 4 h, 4 w), and the token (batch, width) that they
-            were made from.
+        logits, mask_token, image
+            Low-resolution logits (batch, 1, 4 d, 4 h, 4 w), and the token (batch, width) and the
+            image's tokens (batch, d h w, width) that they were made from.
         """
         batch = sparse_prompts.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
@@ -82,7 +82,7 @@ class MaskDecoder(nn.Module):
         if text_embedding is not None:
             # The similarity of text and voxels is added to the mask; both are linear in the voxels.
             weights = weights + self.txt_align_upscaled_embedding(text_embedding)
-        return self._masks(image, weights), mask_token
+        return self._masks(image, weights), mask_token, image
 
     def _masks(self, image: Tensor, weights: Tensor) -> Tensor:
         """Product of the upscaled features and one vector of weights per prompt.

@@ -12,6 +12,7 @@ from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
 from segvol_core.model.prompt_encoder import PromptEncoder
 from segvol_core.model.prompt_priors import PromptPriors
+from segvol_core.model.refinement import Refinement
 from segvol_core.model.text_encoder import TextEncoder
 
 
@@ -31,6 +32,7 @@ class SegVol(nn.Module):
         self.prompt_encoder = PromptEncoder(config)
         self.text_encoder = TextEncoder(config)
         self.prompt_priors = PromptPriors(config) if config.prompt_priors else None
+        self.refinement = Refinement(config) if config.refinement_width else None
 
     def decode(
         self,
@@ -63,26 +65,31 @@ class SegVol(nn.Module):
         """
         sparse, dense = self.prompt_encoder(points, boxes, text_embedding)
         positions = self.prompt_encoder.dense_positions()
-        maps = None
-        if self.prompt_priors is not None:
-            if image is None:
-                raise ValueError("a network with prompt priors needs the window's image")
-            maps = self.prompt_priors.draw(
-                image,
-                image_embedding,
-                points=points,
-                boxes=boxes,
-                text_embedding=text_embedding,
-                coarse=coarse,
+        if self.prompt_priors is None:
+            decoded: Tensor
+            decoded, _, _ = self.mask_decoder(
+                image_embedding, positions, sparse, dense, text_embedding
             )
-            dense = dense + self.prompt_priors.on_tokens(maps)
-        logits, mask_token = self.mask_decoder(
+            return decoded
+        if image is None:
+            raise ValueError("a network with prompt priors needs the window's image")
+        maps = self.prompt_priors.draw(
+            image,
+            image_embedding,
+            points=points,
+            boxes=boxes,
+            text_embedding=text_embedding,
+            coarse=coarse,
+        )
+        dense = dense + self.prompt_priors.on_tokens(maps)
+        logits: Tensor
+        logits, mask_token, tokens = self.mask_decoder(
             image_embedding, positions, sparse, dense, text_embedding
         )
-        if self.prompt_priors is not None and maps is not None:
-            logits = logits + self.prompt_priors.on_logits(maps, mask_token)
-        decoded: Tensor = logits
-        return decoded
+        logits = logits + self.prompt_priors.on_logits(maps, mask_token)
+        if self.refinement is not None:
+            logits = logits + self.refinement(image, maps, logits, tokens)
+        return logits
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:
         """Logits at every voxel of the window: (batch, 1, D, H, W)."""

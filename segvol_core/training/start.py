@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segvol_core.errors import WeightsError
 from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.data.records import TRAIN, CaseRecord
@@ -53,6 +54,26 @@ def network_to_train(settings: TrainingSettings, records: Sequence[CaseRecord]) 
 def begin_from_images(model: SegVol, images: Sequence[Tensor], seed: int) -> None:
     """Let a network that learns from nothing start from what its images are like."""
     initialise_from_data(model, images, np.random.default_rng(seed))
+
+
+def begin_from(model: SegVol, trained: SegVol) -> None:
+    """Take the weights of a trained network, which may be without the refinement of this one.
+
+    Raises
+    ------
+    WeightsError
+        If the two differ in anything else.
+    """
+    weights = trained.state_dict()
+    own = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.startswith("refinement.") and trained.refinement is None
+    }
+    try:
+        model.load_state_dict({**own, **weights})
+    except RuntimeError as error:
+        raise WeightsError("The weights to start from are of a network of other sizes.") from error
 
 
 def taught_names(records: Iterable[CaseRecord]) -> tuple[str, ...]:

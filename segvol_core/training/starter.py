@@ -26,7 +26,7 @@ from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
-from segvol_core.training.start import taught_names
+from segvol_core.training.start import begin_from, taught_names
 from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
@@ -212,7 +212,7 @@ def train_starter(
     config = replace(config, trained_names=taught_names(records))
     model = SegVol(config)
     if start is not None:
-        model.load_state_dict(load_model(start).state_dict())
+        begin_from(model, load_model(start))
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     cases = []

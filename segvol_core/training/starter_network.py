@@ -16,6 +16,7 @@ STARTER = SegVolConfig(
     text=TextConfig(width=128, depth=2, heads=4, mlp_width=256, vocabulary=4096),
     prompt_coordinates="aligned",
     prompt_priors=True,
+    refinement_width=16,
     # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
     hounsfield_levels=(
         (-1000, 0.0),
@@ -27,4 +28,4 @@ STARTER = SegVolConfig(
     ),
     spacing_mm=(4.0, 4.0, 4.0),
 )
-"""Sizes of the starter: 5.6 M parameters."""
+"""Sizes of the starter: 6.0 M parameters."""
