@@ -15,7 +15,11 @@ from torch import Tensor
 from segvol_core.model.config import SegVolConfig
 from segvol_core.preprocessing import PreparedVolume, prepare
 from segvol_core.training.data.overlaps import Structures
-from segvol_core.training.data.reading import CaseVolume, read_case_volume
+from segvol_core.training.data.reading import (
+    CaseVolume,
+    check_network_reads,
+    read_case_volume,
+)
 from segvol_core.training.data.records import CaseRecord, TrainingDataError
 from segvol_core.training.pseudo_labels import PseudoLabels, pseudo_labels
 
@@ -153,16 +157,12 @@ def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
 def _prepare_arrays(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
     case = read_case_volume(record)
     spacing = (1.0, 1.0, 1.0) if case.spacing_zyx is None else case.spacing_zyx
-    if case.spacing_zyx is None and config.spacing_mm is not None:
-        raise TrainingDataError(
-            f"{record.name}: its files do not say how large a voxel is, and this network works at "
-            f"{config.spacing_mm[0]:g} mm. Train one that works on any voxels, such as segvol."
-        )
-    if not case.in_hounsfield and config.hounsfield_levels is not None:
-        raise TrainingDataError(
-            f"{record.name}: its values are normalised, and this network reads Hounsfield units. "
-            "Train one that normalises for itself, such as segvol."
-        )
+    check_network_reads(
+        record.name,
+        config,
+        millimetres=case.spacing_zyx is not None,
+        hounsfield=case.in_hounsfield,
+    )
     prepared = prepare(case.voxels, spacing, config)
     regions = _pseudo_labels(case, spacing, prepared)
     return {

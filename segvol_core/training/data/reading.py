@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from segvol_core.errors import SegVolError, SegVolWarning
-from segvol_core.itk_images import ijk_to_ras_of, quiet_itk
+from segvol_core.model.config import SegVolConfig
+from segvol_core.training.data.label_files import read_labels
 from segvol_core.training.data.m3d_arrays import is_m3d_image, read_m3d_image, read_m3d_masks
 from segvol_core.training.data.overlaps import LabelArray, MaskLayers, Structures, smallest_integers
 from segvol_core.training.data.records import CaseRecord, TrainingDataError
@@ -22,9 +19,6 @@ from segvol_core.volume import CanonicalVolume, Volume
 from segvol_core.volume_io import read_volume
 
 Spacing3 = tuple[float, float, float]
-
-_APART = 0.1
-"""Voxels that corners of CT and labels may be apart: rounding in headers, not another grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +92,7 @@ def _read_volumes(record: CaseRecord) -> CaseVolume:
         volume = read_volume(record.image)
     noticed = tuple(str(each.message) for each in caught if each.category is SegVolWarning)
     upright = volume.canonical()
-    labels: LabelArray | None = None
-    structures: Structures = {}
-    if record.masks:
-        layers = MaskLayers(upright.shape_zyx)
-        if record.labels is not None:
-            known = _read_labels(record.labels, upright)
-            for name, values in _values_of(record).items():
-                layers.add(name, np.isin(known, values))
-        for name, path in record.masks.items():
-            layers.add(name, _read_labels(path, upright) != 0)
-        labels, structures = layers.combined()
-    elif record.labels is not None:
-        labels = smallest_integers(_read_labels(record.labels, upright))
-        structures = _values_of(record)
+    labels, structures = read_structures(record, upright)
     z, y, x = upright.spacing_zyx.tolist()
     return CaseVolume(
         upright.voxels,
@@ -124,51 +105,57 @@ def _read_volumes(record: CaseRecord) -> CaseVolume:
     )
 
 
-def _values_of(record: CaseRecord) -> dict[str, tuple[int, ...]]:
-    single: Mapping[str, tuple[int, ...]] = {
-        name: (value,) for name, value in record.label_values.items()
-    }
-    return {**single, **record.united}
+def read_structures(
+    record: CaseRecord, ct: CanonicalVolume
+) -> tuple[LabelArray | None, Structures]:
+    """Labels (z, y, x) on the voxels of a CT, and the values in them of each structure.
+
+    Raises
+    ------
+    TrainingDataError
+        If a file cannot be read, or does not fit the CT. The message does not name the case.
+    """
+    if record.masks:
+        layers = MaskLayers(ct.shape_zyx)
+        if record.labels is not None:
+            known = read_labels(record.labels, ct)
+            for name, values in record.values.items():
+                layers.add(name, np.isin(known, values))
+        for name, path in record.masks.items():
+            layers.add(name, read_labels(path, ct) != 0)
+        return layers.combined()
+    if record.labels is None:
+        return None, {}
+    return smallest_integers(read_labels(record.labels, ct)), record.values
 
 
-def _read_labels(path: Path, ct: CanonicalVolume) -> npt.NDArray[np.integer[Any]]:
-    """Labels (z, y, x) of a file on the voxels of a CT."""
-    try:
-        with quiet_itk():
-            image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise TrainingDataError(f"{path.name} cannot be read as a label map.") from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise TrainingDataError(f"{path.name} is no single three-dimensional label map.")
-    labels = Volume(SimpleITK.GetArrayFromImage(image), ijk_to_ras_of(image)).canonical()
-    apart = _voxels_apart(labels, ct)
-    if apart > _APART:
+def check_network_reads(
+    case: str, config: SegVolConfig, *, millimetres: bool, hounsfield: bool
+) -> None:
+    """Make sure that a network can do with what the files of a case say.
+
+    Parameters
+    ----------
+    case
+        Its name, for the message.
+    millimetres, hounsfield
+        Whether the files say how large a voxel is, and hold Hounsfield units.
+
+    Raises
+    ------
+    TrainingDataError
+        If the network needs what they do not say.
+    """
+    if not millimetres and config.spacing_mm is not None:
         raise TrainingDataError(
-            f"{path.name} does not lie on the voxels of the CT: "
-            + (
-                f"its shape is {labels.shape_zyx}, that of the CT {ct.shape_zyx}."
-                if labels.shape_zyx != ct.shape_zyx
-                else f"corners are {apart:.1f} voxels apart."
-            )
+            f"{case}: its files do not say how large a voxel is, and this network works at "
+            f"{config.spacing_mm[0]:g} mm. Take one that works on any voxels, such as segvol."
         )
-    voxels = labels.voxels
-    if not np.issubdtype(voxels.dtype, np.integer):
-        rounded = np.rint(voxels)
-        if not np.array_equal(voxels, rounded):
-            raise TrainingDataError(f"{path.name} holds values that are no whole numbers.")
-        voxels = rounded.astype(np.int32)
-    return voxels
-
-
-def _voxels_apart(labels: CanonicalVolume, ct: CanonicalVolume) -> float:
-    """Largest distance between corners of both grids, in voxels of the CT."""
-    if labels.shape_zyx != ct.shape_zyx:
-        return float("inf")
-    corners = np.array(list(itertools.product(*((0, n - 1) for n in ct.shape_zyx))))
-    apart = labels.ras_of_zyx(corners) - ct.ras_of_zyx(corners)
-    return float(np.linalg.norm(apart, axis=1).max() / ct.spacing_zyx.min())
+    if not hounsfield and config.hounsfield_levels is not None:
+        raise TrainingDataError(
+            f"{case}: its values are normalised, and this network reads Hounsfield units. Take "
+            "one that normalises for itself, such as segvol."
+        )
 
 
 def _orientation(upright: CanonicalVolume) -> str:

@@ -43,6 +43,14 @@ class CaseRecord:
     masks: Mapping[str, Path] = field(default_factory=dict)
 
     @property
+    def values(self) -> dict[str, tuple[int, ...]]:
+        """Values in the label map that make up each of its structures."""
+        single: Mapping[str, tuple[int, ...]] = {
+            name: (value,) for name, value in self.label_values.items()
+        }
+        return {**single, **self.united}
+
+    @property
     def structures(self) -> tuple[str, ...]:
         """Names of all annotated structures."""
         return (*self.label_values, *self.united, *self.masks)
