@@ -7,38 +7,37 @@ configuration in their metadata, so that a file is all that is needed to rebuild
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from segvol_core.checkpoint_file import CheckpointFile, read_checkpoint_file
+from segvol_core.checkpoint_tensors import (
+    check_fit,
+    named_tensors,
+    sound_tensors,
+    stored_config,
+    write_tensors,
+)
 from segvol_core.errors import WeightsError
 from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.segvol import SegVol
+from segvol_core.pretrained_encoder import is_pretrained_encoder
 from segvol_core.weights_folder import STARTER, weights_path
 
-_CONFIG_KEY = "config"
-
-# Where the published files keep their state dict, and what its names begin with.
-_CONTAINERS = ("model", "state_dict")
+# What the names of the published files begin with.
 _PREFIXES = ("module.", "model.")
-_PRETRAINED_ENCODER_PREFIX = "model.encoder."
 
 # transformers dropped the level `text_model` of CLIP's modules in 5.6.
 _FLAT_CLIP = re.compile(r"^text_encoder\.clip_text_model\.(?!text_model\.)")
 _NESTED_CLIP = "text_encoder.clip_text_model.text_model."
 # 0 … 76, which transformers before 4.31 saved with the weights.
 _POSITION_IDS = _NESTED_CLIP + "embeddings.position_ids"
-
-_NAMES_IN_A_MESSAGE = 5
 
 
 def load_model(
@@ -66,8 +65,8 @@ def load_model(
     path = weights_path(weights)
     checkpoint = read_checkpoint_file(path)
     state = _state_dict(checkpoint, path)
-    model = _empty_model(config or _stored_config(checkpoint, path), path)
-    _check_fit(state, model.state_dict(), path)
+    model = _empty_model(config or stored_config(checkpoint, path), path)
+    check_fit(state, model.state_dict(), path)
     # A copy: tensors left in the file would tie the network to it, and lie in memory as the layout
     # has it, which changes the last bits of a matrix product.
     copies = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
@@ -89,45 +88,6 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     return _state_dict(read_checkpoint_file(path), path)
-
-
-def load_pretrained_encoder(model: SegVol, path: str | Path) -> None:
-    """Fill the image encoder of a network from ``vit_pretrain.ckpt``; the rest stays as it is.
-
-    What the file holds besides the encoder (the reconstruction head of its pre-training) is not
-    used.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read, or its encoder is not the network's; the network is unchanged.
-    """
-    path = Path(path)
-    tensors = _named_tensors(read_checkpoint_file(path), path)
-    prefix = _PRETRAINED_ENCODER_PREFIX
-    encoder = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-    if not encoder:
-        raise WeightsError(f"{path} has no pre-trained image encoder (tensors named {prefix}…).")
-    encoder = _sound_tensors(encoder, path)
-    _check_fit(encoder, model.image_encoder.state_dict(), path)
-    model.image_encoder.load_state_dict(encoder)
-
-
-def holds_pretrained_encoder(weights: str | Path) -> bool:
-    """Whether a file is ``vit_pretrain.ckpt``: an image encoder alone.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read.
-    """
-    path = weights_path(weights)
-    tensors = _named_tensors(read_checkpoint_file(path), path)
-    return any(name.startswith(_PRETRAINED_ENCODER_PREFIX) for name in tensors)
 
 
 def load_metadata(weights: str | Path = STARTER) -> dict[str, str]:
@@ -168,22 +128,7 @@ def save_model(
     WeightsError
         If the file cannot be written, or a weight is not finite (in half precision: beyond 65504).
     """
-    path = Path(path)
-    dtype = torch.float16 if half else torch.float32
-    state = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    _check_finite(state, f"{path} was not written: the network")
-    stored = {**(metadata or {}), _CONFIG_KEY: json.dumps(model.config.to_dict())}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        safetensors.torch.save_file(state, unfinished, stored)
-        unfinished.replace(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_tensors(model.state_dict(), model.config, Path(path), metadata or {}, half=half)
 
 
 def check_weights(path: str | Path, config: SegVolConfig = PUBLISHED) -> None:
@@ -195,68 +140,22 @@ def check_weights(path: str | Path, config: SegVolConfig = PUBLISHED) -> None:
         If it does not; the message names tensors that are missing, unknown or of another shape.
     """
     path = Path(path)
-    _check_fit(load_state_dict(path), _empty_model(config, path).state_dict(), path)
+    check_fit(load_state_dict(path), _empty_model(config, path).state_dict(), path)
 
 
 def _state_dict(checkpoint: CheckpointFile, path: Path) -> dict[str, Tensor]:
-    tensors = _named_tensors(checkpoint, path)
-    if any(name.startswith(_PRETRAINED_ENCODER_PREFIX) for name in tensors):
+    tensors = named_tensors(checkpoint, path)
+    if is_pretrained_encoder(tensors):
         raise WeightsError(
-            f"{path} is a pre-trained image encoder alone (vit_pretrain.ckpt), from which a "
-            "network can be trained; it cannot segment."
+            f"{path} is a pre-trained image encoder alone (as vit_pretrain.ckpt), from which "
+            "a network can be trained; it cannot segment."
         )
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     tensors = {_FLAT_CLIP.sub(_NESTED_CLIP, name): value for name, value in tensors.items()}
     tensors.pop(_POSITION_IDS, None)
-    return _sound_tensors(tensors, path)
-
-
-def _named_tensors(checkpoint: CheckpointFile, path: Path) -> dict[str, Tensor]:
-    contents = checkpoint.contents
-    for key in _CONTAINERS:
-        inner = contents.get(key)
-        if isinstance(inner, dict):
-            contents = inner
-            break
-    tensors = {str(name): value for name, value in contents.items() if isinstance(value, Tensor)}
-    others = [str(name) for name in contents if str(name) not in tensors]
-    if not tensors:
-        raise WeightsError(f"{path} holds no tensors.")
-    if others:
-        raise WeightsError(f"{path} holds something else than tensors: {_listed(others)}.")
-    return tensors
-
-
-def _sound_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Single precision, and numbers that a network can work with."""
-    odd = [
-        name
-        for name, tensor in tensors.items()
-        if not tensor.is_floating_point() or tensor.layout != torch.strided
-    ]
-    if odd:
-        raise WeightsError(f"{path} has tensors that are no plain numbers: {_listed(odd)}.")
-    sound = {name: tensor.detach().to(torch.float32) for name, tensor in tensors.items()}
-    _check_finite(sound, str(path))
-    return sound
-
-
-def _check_finite(tensors: Mapping[str, Tensor], subject: str) -> None:
-    infinite = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if infinite:
-        raise WeightsError(f"{subject} has values that are not finite: {_listed(infinite)}.")
-
-
-def _stored_config(checkpoint: CheckpointFile, path: Path) -> SegVolConfig:
-    text = checkpoint.metadata.get(_CONFIG_KEY)
-    if text is None:
-        return PUBLISHED
-    try:
-        return SegVolConfig.from_dict(json.loads(text))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} has a configuration that makes no sense: {error}.") from error
+    return sound_tensors(tensors, path)
 
 
 def _empty_model(config: SegVolConfig, path: Path) -> SegVol:
@@ -266,27 +165,6 @@ def _empty_model(config: SegVolConfig, path: Path) -> SegVol:
             return SegVol(config)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a configuration that makes no sense: {error}.") from error
-
-
-def _check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    missing = [name for name in expected if name not in tensors]
-    unknown = [name for name in tensors if name not in expected]
-    misshapen = [
-        f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    kinds = (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
-    found = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds if names]
-    if found:
-        raise WeightsError(
-            f"{path} is not a checkpoint of this network. Tensors " + "; ".join(found) + "."
-        )
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
-    return shown if len(names) <= _NAMES_IN_A_MESSAGE else f"{shown}, …"
 
 
 class _SkipInitialisation(TorchFunctionMode):

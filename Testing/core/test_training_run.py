@@ -287,7 +287,7 @@ def test_a_training_starts_from_a_pretrained_encoder(
     cts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The published network is too large for a test: a small one takes its place.
-    monkeypatch.setattr("segvol_core.training.start.PUBLISHED", TINY)
+    monkeypatch.setattr("segvol_core.checkpoint_tensors.PUBLISHED", TINY)
     torch.manual_seed(5)
     encoder = SegVol(TINY).image_encoder.state_dict()
     file = tmp_path / "vit_pretrain.ckpt"

@@ -23,11 +23,11 @@ from torch import Tensor
 from segvol_core import weights_folder as weights_folder_module
 from segvol_core.errors import WeightsError
 from segvol_core.model.segvol import SegVol
+from segvol_core.pretrained_encoder import load_pretrained_encoder
 from segvol_core.weights import (
     check_weights,
     load_metadata,
     load_model,
-    load_pretrained_encoder,
     load_state_dict,
     save_model,
 )

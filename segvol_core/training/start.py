@@ -12,12 +12,17 @@ from torch import Tensor
 from segvol_core.errors import WeightsError
 from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.segvol import SegVol
+from segvol_core.pretrained_encoder import (
+    holds_pretrained_encoder,
+    load_pretrained_encoder,
+    pretrained_config,
+)
 from segvol_core.training.data.records import TRAIN, CaseRecord
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.names import spellings
 from segvol_core.training.settings import SettingsError, TrainingSettings
 from segvol_core.training.starter_network import STARTER
-from segvol_core.weights import holds_pretrained_encoder, load_model, load_pretrained_encoder
+from segvol_core.weights import load_model
 
 _NETWORKS = {"starter": STARTER, "segvol": PUBLISHED}
 
@@ -37,7 +42,7 @@ def network_to_train(settings: TrainingSettings, records: Sequence[CaseRecord]) 
     if settings.start is None:
         model = SegVol(_new_config(settings))
     elif holds_pretrained_encoder(settings.start):
-        model = SegVol(PUBLISHED)
+        model = SegVol(pretrained_config(settings.start))
         load_pretrained_encoder(model, settings.start)
     else:
         model = load_model(settings.start)
