@@ -31,12 +31,8 @@ from segvol_core.training.data.records import TrainingDataError
 from segvol_core.training.loop import Progress
 from segvol_core.training.preparation import records_of
 from segvol_core.training.run import run_training
-from segvol_core.training.settings import (
-    SettingsError,
-    TrainingSettings,
-    parse_settings,
-    read_settings,
-)
+from segvol_core.training.run_settings import SettingsError
+from segvol_core.training.settings import TrainingSettings, parse_settings, read_settings
 from segvol_core.training.start import freeze, network_to_train
 from segvol_core.training.streams import NumberedExamples
 from segvol_core.weights import load_metadata, load_model, save_model
@@ -293,7 +289,7 @@ def test_a_training_starts_from_a_pretrained_encoder(
     file = tmp_path / "vit_pretrain.ckpt"
     torch.save({"state_dict": {f"model.encoder.{name}": v for name, v in encoder.items()}}, file)
     settings = settings_of(tmp_path, cts, start="vit_pretrain.ckpt", network=None)
-    model = network_to_train(settings, records_of(settings))
+    model = network_to_train(settings, records_of(settings.data))
     assert all(
         torch.equal(v, encoder[name]) for name, v in model.image_encoder.state_dict().items()
     )
@@ -303,7 +299,7 @@ def test_a_training_starts_from_a_pretrained_encoder(
 
 def test_the_bundled_starter_can_be_trained_on(cts: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, cts, start="starter", network=None)
-    model = network_to_train(settings, records_of(settings))
+    model = network_to_train(settings, records_of(settings.data))
     known = load_model("starter").config.trained_names
     assert known is not None
     assert set(model.config.trained_names or ()) == {*known, "liver", "spleen"}
@@ -341,8 +337,8 @@ def test_cases_kept_on_disk_train_as_those_in_memory(cts: Path, tmp_path: Path) 
 
 def test_an_example_is_the_same_in_whichever_process_it_is_drawn(cts: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, cts)
-    model = network_to_train(settings, records_of(settings))
-    cases = list(prepare_cases(records_of(settings), model.config))
+    model = network_to_train(settings, records_of(settings.data))
+    cases = list(prepare_cases(records_of(settings.data), model.config))
     examples = NumberedExamples(cases, TINY.window, settings.examples, 0)
     twice = replace(settings.examples, volumes=2)
     together = next(NumberedExamples(cases, TINY.window, twice, 0).steps(3))

@@ -31,7 +31,7 @@ def check_training_data(settings: TrainingSettings) -> DataReport:
     """
     with progress_bars() as progress:
         with step(progress, "Looking for cases"):
-            records = records_of(settings)
+            records = records_of(settings.data)
             config = network_to_train(settings, records).config
         bar = progress.add_task("Checking", total=len(records))
         found: list[Finding | CheckedCase] = []

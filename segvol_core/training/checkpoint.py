@@ -15,7 +15,7 @@ from segvol_core.errors import SegVolError, WeightsError
 from segvol_core.training.state import TrainingState
 
 NAME = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class CheckpointError(SegVolError):
@@ -45,7 +45,7 @@ class BestYet:
 
 
 def save_checkpoint(
-    folder: Path, state: TrainingState, best: BestYet, circumstances: Mapping[str, Any]
+    folder: Path, state: TrainingState[Any], best: BestYet, circumstances: Mapping[str, Any]
 ) -> None:
     """Write the checkpoint of a training, whole or not at all.
 
@@ -79,7 +79,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, state: TrainingState, circumstances: Mapping[str, Any]
+    folder: Path, state: TrainingState[Any], circumstances: Mapping[str, Any]
 ) -> BestYet:
     """Bring a training to where it was when its checkpoint was written.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +17,16 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.examples import Example, PromptBatch, Structures
 from segvol_core.training.losses import segmentation_loss
 from segvol_core.training.optimisers import OptimiserName
+from segvol_core.training.precision import Precision, products_in
 from segvol_core.training.recognition import Recognition
 from segvol_core.training.state import TrainingState
 from segvol_core.training.workers import average_over_workers
 from segvol_core.training.zoom_in import boxes_around, coarse_in_window
 
 _RECOGNITION_WEIGHT = 0.5
+
+ExampleT = TypeVar("ExampleT")
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class LoopSettings:
         Peak, after ``warmup_steps``; a cosine leads to zero at the end.
     average_decay
         Of the exponential moving average of the weights, which is what training yields.
-    half_precision
-        Matrix products in bfloat16: a third of their time on CPUs that have it.
+    precision
+        Of matrix products: bfloat16 takes a third of the time on CPUs that have it.
     optimiser
         See :func:`~segvol_core.training.optimisers.make_optimisers`.
     """
@@ -49,12 +55,28 @@ class LoopSettings:
     warmup_steps: int = 80
     largest_gradient: float = 1.0
     average_decay: float = 0.998
-    half_precision: bool = True
+    precision: Precision = "bfloat16"
     optimiser: OptimiserName = "muon"
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise ValueError("training needs a bound: steps or minutes")
+
+
+@dataclass(frozen=True)
+class ExampleLoss:
+    """Loss of an example.
+
+    Attributes
+    ----------
+    total
+        What is minimised.
+    parts
+        Its parts for the log, by name; one name may come several times.
+    """
+
+    total: Tensor
+    parts: list[tuple[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,7 @@ class Progress:
     fraction
         Part of the training that is done, 0 to 1.
     losses
-        Mean loss of the step for each kind of prompt, in this process.
+        Mean of each part of the loss over the step, in this process.
     loss
         Mean loss that was minimised, over all processes.
     stopped
@@ -105,16 +127,21 @@ def train(
     report
         Called after every step with its progress and the averaged network.
     """
-    state = TrainingState(model, settings.optimiser, settings.learning_rate, settings.weight_decay)
-    for progress in training_steps(state, examples, settings):
+    recognition = Recognition(model.config).to(next(model.parameters()).device)
+    state = TrainingState(
+        model, recognition, settings.optimiser, settings.learning_rate, settings.weight_decay
+    )
+    loss_of = functools.partial(example_loss, model, recognition)
+    for progress in training_steps(state, examples, settings, loss_of):
         report(progress, state.average)
     return state.average
 
 
 def training_steps(
-    state: TrainingState,
-    examples: Iterator[list[Example]],
+    state: TrainingState[ModelT],
+    examples: Iterator[list[ExampleT]],
     settings: LoopSettings,
+    loss_of: Callable[[ExampleT], ExampleLoss],
     wants_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
     """Take step after step; between two of them the state is whole and can be saved.
@@ -127,6 +154,8 @@ def training_steps(
         One list of examples per step; gradients are accumulated over a list.
     settings
         Bounds and rates.
+    loss_of
+        Loss of an example, from the network of the state.
     wants_to_stop
         Asked after every step; if it says so in one process, all stop after the same step.
     """
@@ -137,9 +166,7 @@ def training_steps(
         for optimiser in state.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        loss, losses = _accumulate_gradients(
-            state.model, state.recognition, next(examples), settings.half_precision
-        )
+        loss, losses = _accumulate_gradients(state, next(examples), settings.precision, loss_of)
         taken, loss, stops = average_over_workers(
             state.whole, [time.monotonic() - started, loss, float(wants_to_stop())]
         )
@@ -200,6 +227,29 @@ def prompt_losses(
         )
 
 
+def example_loss(model: SegVol, recognition: Recognition, example: Example) -> ExampleLoss:
+    """Loss of all that is asked of an example, a part for each kind of prompt."""
+    device = next(model.parameters()).device
+    images = torch.stack([example.overview, example.window])[:, None].to(device)
+    embeddings = model.image_encoder(images)
+    # With few tokens on one side, the gradient of fused attention is five times slower.
+    with sdpa_kernel(SDPBackend.MATH):
+        losses = [prompt_losses(model, embeddings, example, each) for each in example.prompts]
+        named = None
+        if example.structures is not None:
+            named = recognition_loss(model, recognition, embeddings, example.structures)
+    loss = torch.cat([part for pair in losses for part in pair]).mean()
+    parts = [
+        (f"{place}:{prompts.kind}", float(part.detach().mean()))
+        for prompts, pair in zip(example.prompts, losses, strict=True)
+        for place, part in zip(("out", "in"), pair, strict=True)
+    ]
+    if named is not None:
+        loss = loss + _RECOGNITION_WEIGHT * named.mean()
+        parts.append(("names", float(named.detach().mean())))
+    return ExampleLoss(loss, parts)
+
+
 def recognition_loss(
     model: SegVol, recognition: Recognition, embeddings: Tensor, structures: Structures
 ) -> Tensor:
@@ -221,35 +271,22 @@ def _on(points: tuple[Tensor, Tensor] | None, device: torch.device) -> tuple[Ten
 
 
 def _accumulate_gradients(
-    model: SegVol, recognition: Recognition, examples: list[Example], half_precision: bool
+    state: TrainingState[ModelT],
+    examples: list[ExampleT],
+    precision: Precision,
+    loss_of: Callable[[ExampleT], ExampleLoss],
 ) -> tuple[float, dict[str, float]]:
-    """Mean loss of the examples, and their mean losses for each kind of prompt."""
-    device = next(model.parameters()).device
+    """Mean loss of the examples, and the mean of each of its parts."""
     sums: dict[str, list[float]] = {}
     total = 0.0
     for example in examples:
-        images = torch.stack([example.overview, example.window])[:, None].to(device)
-        named = None
-        # With few tokens on one side, the gradient of fused attention is five times slower.
-        with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
-            embeddings = model.image_encoder(images)
-            with sdpa_kernel(SDPBackend.MATH):
-                losses = [
-                    prompt_losses(model, embeddings, example, prompts)
-                    for prompts in example.prompts
-                ]
-                if example.structures is not None:
-                    named = recognition_loss(model, recognition, embeddings, example.structures)
-        loss = torch.cat([part for pair in losses for part in pair]).mean()
-        if named is not None:
-            loss = loss + _RECOGNITION_WEIGHT * named.mean()
-            sums.setdefault("names", []).append(float(named.detach().mean()))
-        torch.autograd.backward(loss / len(examples))
-        total += float(loss.detach()) / len(examples)
-        for prompts, pair in zip(example.prompts, losses, strict=True):
-            for place, part in zip(("out", "in"), pair, strict=True):
-                sums.setdefault(f"{place}:{prompts.kind}", []).append(float(part.detach().mean()))
-    return total, {kind: sum(values) / len(values) for kind, values in sums.items()}
+        with products_in(precision, state.device):
+            loss = loss_of(example)
+        torch.autograd.backward(loss.total / len(examples))
+        total += float(loss.total.detach()) / len(examples)
+        for name, part in loss.parts:
+            sums.setdefault(name, []).append(part)
+    return total, {name: sum(values) / len(values) for name, values in sums.items()}
 
 
 def _schedule(step: int, fraction: float, settings: LoopSettings) -> float:
@@ -263,7 +300,7 @@ def _fraction(step: int, seconds: float, settings: LoopSettings) -> float:
     return min(1.0, max(by_steps, by_time))
 
 
-def _update_average(average: SegVol, model: SegVol, decay: float) -> None:
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     with torch.no_grad():
         for kept, new in zip(average.parameters(), model.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)

@@ -14,7 +14,8 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.cases import TrainingCase, prepare_cases
 from segvol_core.training.data.layouts import read_records
 from segvol_core.training.data.records import VALIDATION, CaseRecord, TrainingDataError
-from segvol_core.training.settings import SettingsError, TrainingSettings
+from segvol_core.training.run_settings import DataSettings, SettingsError
+from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.start import begin_from_images, network_to_train
 from segvol_core.training.team import Member, told_by_the_leader
 
@@ -31,7 +32,7 @@ class Training:
     model: SegVol
 
 
-def records_of(settings: TrainingSettings) -> list[CaseRecord]:
+def records_of(data: DataSettings) -> list[CaseRecord]:
     """Cases of all training folders.
 
     Raises
@@ -39,15 +40,11 @@ def records_of(settings: TrainingSettings) -> list[CaseRecord]:
     TrainingDataError
         If a folder cannot be read, or two cases have one name.
     """
-    validation = settings.data.validation
+    validation = data.validation
     if isinstance(validation, float):
-        records = [
-            record
-            for folder in settings.data.folders
-            for record in read_records(folder, validation)
-        ]
+        records = [record for folder in data.folders for record in read_records(folder, validation)]
     else:
-        records = _with_named_validation(settings.data.folders, validation)
+        records = _with_named_validation(data.folders, validation)
     names = [record.name for record in records]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -63,7 +60,7 @@ def prepare_training(settings: TrainingSettings, member: Member) -> Training:
     SegVolError
         If settings, data or weights cannot be used.
     """
-    records = records_of(settings)
+    records = records_of(settings.data)
     model = network_to_train(settings, records)
     cache = settings.data.cache
     if cache is not None:

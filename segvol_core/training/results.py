@@ -1,33 +1,52 @@
-"""What a training leaves: weights, checkpoints and a log, and what validation says on the way."""
+"""What a run leaves: weights, checkpoints and a log, and what validation says on the way."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segvol_core.training import checkpoint
-from segvol_core.training.cases import TrainingCase
 from segvol_core.training.checkpoint import BestYet, save_checkpoint
 from segvol_core.training.history import History
 from segvol_core.training.loop import Progress
-from segvol_core.training.settings import SettingsError, TrainingSettings
+from segvol_core.training.run_settings import RunSettings, SettingsError
 from segvol_core.training.state import TrainingState
 from segvol_core.training.team import Member, told_by_the_leader
-from segvol_core.training.validation import zoom_out_dice
-from segvol_core.weights import save_model
+from segvol_core.training.validation import Validation
 
-BEST, LAST = "best.safetensors", "last.safetensors"
-RESULTS = (checkpoint.NAME, BEST, LAST)
+BEST, LAST, ENCODER = "best.safetensors", "last.safetensors", "encoder.safetensors"
+RESULTS = (checkpoint.NAME, BEST, LAST, ENCODER)
 
 _log = logging.getLogger("segvol.training")
 
 
+@dataclass(frozen=True)
+class Weights:
+    """How the weights of a run are written.
+
+    Attributes
+    ----------
+    save
+        Writes the averaged weights, with text about them, into a file.
+    last, best
+        Names of the file at the end, and of that of the best look, if there is any.
+    """
+
+    save: Callable[[Path, dict[str, str]], None]
+    last: str
+    best: str | None = None
+
+    def written(self, folder: Path) -> Path | None:
+        """The best weights that are there."""
+        names = [name for name in (self.best, self.last) if name is not None]
+        return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def begin_folder(folder: Path) -> None:
-    """Make the folder of a training, without the results of an earlier one.
+    """Make the folder of a run, without the results of an earlier one.
 
     Raises
     ------
@@ -43,30 +62,32 @@ def begin_folder(folder: Path) -> None:
 
 
 class ResultWriter:
-    """Validation, log and files of a training; only the leading process has them."""
+    """Validation, log and files of a run; only the leading process has them."""
 
     def __init__(
         self,
-        settings: TrainingSettings,
-        validation: Sequence[TrainingCase],
-        state: TrainingState,
+        settings: RunSettings,
+        state: TrainingState[Any],
+        weights: Weights,
         circumstances: Mapping[str, Any],
         member: Member,
+        *,
+        validation: Validation | None,
     ) -> None:
-        self._settings, self._validation, self._state = settings, validation, state
-        self._circumstances, self._member = circumstances, member
+        self._settings, self._state, self._weights = settings, state, weights
+        self._circumstances, self._member, self._validation = circumstances, member, validation
         self._history = History(settings.output, state.step) if member.leads else None
 
     def after_step(self, progress: Progress, best: BestYet) -> BestYet:
         """Look, log and save where it is time; returns what validation knows now."""
         dice, kinds = None, None
-        every = self._settings.validation.every_steps
         last = progress.fraction >= 1
-        if self._validation and (progress.step % every == 0 or last):
-            dice, kinds = told_by_the_leader(self._member, self._look)
+        validation = self._validation
+        if validation is not None and (progress.step % validation.every_steps == 0 or last):
+            dice, kinds = told_by_the_leader(self._member, validation.look)
             best = best.after(dice)
-            if best.looks_since == 0:
-                self._save_weights(BEST, best)
+            if best.looks_since == 0 and self._weights.best is not None:
+                self._save_weights(self._weights.best, best)
         if self._history is not None:
             self._history.note(progress, dice, kinds)
             if dice is not None or progress.step % 20 == 0 or last:
@@ -82,20 +103,12 @@ class ResultWriter:
     def finish(self, best: BestYet) -> None:
         """Write the last checkpoint and weights."""
         self._save_state(best)
-        self._save_weights(LAST, best)
+        self._save_weights(self._weights.last, best)
 
     def close(self) -> None:
         """Finish the log."""
         if self._history is not None:
             self._history.close()
-
-    def _look(self) -> tuple[float, dict[str, float]]:
-        found = zoom_out_dice(self._state.average, self._validation)
-        kinds = {
-            kind: float(np.mean(list(structures.values()))) if structures else 0.0
-            for kind, structures in found.items()
-        }
-        return float(np.mean(list(kinds.values()))), kinds
 
     def _save_state(self, best: BestYet) -> None:
         if self._member.leads:
@@ -114,4 +127,4 @@ class ResultWriter:
         }
         if best.dice >= 0:
             metadata["best_validation_dice"] = f"{best.dice:.4f}"
-        save_model(self._state.average, self._settings.output / name, metadata)
+        self._weights.save(self._settings.output / name, metadata)

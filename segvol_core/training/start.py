@@ -20,7 +20,8 @@ from segvol_core.pretrained_encoder import (
 from segvol_core.training.data.records import TRAIN, CaseRecord
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.names import spellings
-from segvol_core.training.settings import SettingsError, TrainingSettings
+from segvol_core.training.run_settings import SettingsError
+from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.starter_network import STARTER
 from segvol_core.weights import load_model
 

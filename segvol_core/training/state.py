@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
-from segvol_core.model.segvol import SegVol
 from segvol_core.training.optimisers import OptimiserName, make_optimisers
-from segvol_core.training.recognition import Recognition
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
-class TrainingState:
+class TrainingState(Generic[ModelT]):
     """All that the next step depends on, but for the examples.
 
     Parameters
     ----------
     model
         Network to train, on the device to train on; frozen where its parameters want no gradient.
+    helper
+        What is trained with it and thrown away, on the same device.
 
     Attributes
     ----------
+    device
+        Where the network is.
     average
         Network of the exponential moving average of the weights, which is what training yields.
     whole
-        The network and what is trained with it and thrown away.
+        The network and its helper.
     step
         Steps done.
     seconds
@@ -39,15 +43,18 @@ class TrainingState:
     """
 
     def __init__(
-        self, model: SegVol, optimiser: OptimiserName, learning_rate: float, weight_decay: float
+        self,
+        model: ModelT,
+        helper: nn.Module,
+        optimiser: OptimiserName,
+        learning_rate: float,
+        weight_decay: float,
     ) -> None:
-        device = next(model.parameters()).device
+        self.device = next(model.parameters()).device
         self.model = model
-        self.average = SegVol(model.config).to(device)
-        self.average.load_state_dict(model.state_dict())
-        self.average.eval()
-        self.recognition = Recognition(model.config).to(device)
-        self.whole = nn.ModuleList([model, self.recognition])
+        self.average = copy.deepcopy(model).eval()
+        self.helper = helper
+        self.whole = nn.ModuleList([model, helper])
         self.optimisers = make_optimisers(self.whole, optimiser, learning_rate, weight_decay)
         self.step, self.seconds, self.usual, self.fraction = 0, 0.0, math.inf, 0.0
 
@@ -60,7 +67,7 @@ class TrainingState:
             "fraction": self.fraction,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "recognition": self.recognition.state_dict(),
+            "helper": self.helper.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "random": torch.get_rng_state(),
         }
@@ -75,7 +82,7 @@ class TrainingState:
         """
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.recognition.load_state_dict(state["recognition"])
+        self.helper.load_state_dict(state["helper"])
         # Copies: tensors left in a file would tie the optimisers to it.
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(copy.deepcopy(values))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from segvol_core.training.cases import TrainingCase
 from segvol_core.training.data.records import TrainingDataError
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.settings import ExampleSettings
+
+ExampleT = TypeVar("ExampleT")
 
 
 class NumberedExamples:
@@ -63,12 +66,18 @@ class NumberedExamples:
 
     def steps(self, first: int, rank: int = 0, processes: int = 1) -> Iterator[list[Example]]:
         """Endless examples of one process, one list per step, from a step on."""
-        own = self._settings.volumes
-        step = first
-        while True:
-            start = (step * processes + rank) * own
-            yield [self.draw(number) for number in range(start, start + own)]
-            step += 1
+        return numbered_steps(self.draw, self._settings.volumes, first, rank, processes)
+
+
+def numbered_steps(
+    draw: Callable[[int], ExampleT], own: int, first: int, rank: int, processes: int
+) -> Iterator[list[ExampleT]]:
+    """Endless examples of one process among several, ``own`` of them per step, from a step on."""
+    step = first
+    while True:
+        start = (step * processes + rank) * own
+        yield [draw(number) for number in range(start, start + own)]
+        step += 1
 
 
 def _shares(cases: Sequence[TrainingCase], unlabelled: float) -> npt.NDArray[np.float64]:

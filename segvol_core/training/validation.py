@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,37 @@ from segvol_core.training.targets import label_mask
 BoolArray = npt.NDArray[np.bool_]
 
 _MIN_VOXELS = 12
+
+Look = tuple[float, dict[str, float]]
+"""Mean Dice, and that of each kind of prompt."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """When and how to look how good a network has become.
+
+    Attributes
+    ----------
+    look
+        Measures.
+    every_steps
+        Steps between two looks.
+    patience
+        The training ends after so many looks without a better one; None never ends it early.
+    """
+
+    look: Callable[[], Look]
+    every_steps: int
+    patience: int | None
+
+
+def zoom_out_look(model: SegVol, cases: Sequence[TrainingCase]) -> Look:
+    """Mean of :func:`zoom_out_dice` over structures, and over kinds of prompts."""
+    kinds = {
+        kind: float(np.mean(list(structures.values()))) if structures else 0.0
+        for kind, structures in zoom_out_dice(model, cases).items()
+    }
+    return float(np.mean(list(kinds.values()))), kinds
 
 
 def zoom_out_dice(model: SegVol, cases: Sequence[TrainingCase]) -> dict[str, dict[str, float]]:

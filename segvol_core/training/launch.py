@@ -1,0 +1,84 @@
+"""The processes of a run: this one, several on this computer's CPU, or those of torchrun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from segvol_core.devices import choose_device
+from segvol_core.training.results import RESULTS
+from segvol_core.training.run_settings import RunSettings, SettingsError
+from segvol_core.training.team import Member, is_torchrun, local_rank, this_member, torchrun_team
+from segvol_core.training.workers import run_in_workers
+
+PreparedT = TypeVar("PreparedT")
+OutcomeT = TypeVar("OutcomeT")
+
+
+def launch(
+    settings: RunSettings,
+    prepare: Callable[[Member], PreparedT],
+    work: Callable[[PreparedT, Member, torch.device], OutcomeT],
+) -> OutcomeT:
+    """Prepare and work in as many processes as the settings or torchrun say.
+
+    Processes of this computer's CPU share what one of them has prepared; those of torchrun, each of
+    which calls this function, prepare for themselves.
+
+    Returns
+    -------
+    What ``work`` returns in this process.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such device, or several processes are wanted on another than the CPU.
+    """
+    torch.set_flush_denormal(True)  # Weights near zero would be computed in a slow mode.
+    threads = torch.get_num_threads()
+    try:
+        if is_torchrun():
+            device = _device(settings, local_rank())
+            torch.set_num_threads(settings.threads)
+            with torchrun_team(device) as member:
+                return work(prepare(member), member, device)
+        device = _device(settings, 0)
+        if settings.processes > 1 and device.type != "cpu":
+            raise SettingsError("“processes” are for the CPU; for several GPUs, use torchrun.")
+        torch.set_num_threads(settings.threads)
+        prepared = prepare(Member(0, 1))
+        if settings.processes == 1:
+            return work(prepared, Member(0, 1), device)
+        outcomes: list[OutcomeT] = []
+
+        def work_in_a_team(_rank: int) -> None:
+            outcomes.append(work(prepared, this_member(), device))
+
+        run_in_workers(settings.processes, work_in_a_team)
+        return outcomes[0]
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+def refuse_to_overwrite(settings: RunSettings, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that the results of an earlier run are only replaced on demand.
+
+    Raises
+    ------
+    SettingsError
+        If there are some, and neither is wanted.
+    """
+    there = [name for name in RESULTS if (settings.output / name).exists()]
+    if there and not resume and not overwrite:
+        raise SettingsError(
+            f"{settings.output} has a training already ({', '.join(there)}): go on with --resume, "
+            "or begin anew with --overwrite."
+        )
+
+
+def _device(settings: RunSettings, local: int) -> torch.device:
+    device = torch.device(choose_device(settings.device))
+    return torch.device("cuda", local) if device.type == "cuda" and is_torchrun() else device
