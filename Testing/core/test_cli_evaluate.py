@@ -116,7 +116,7 @@ def test_what_was_scored_before_an_error_is_not_lost(
     finally:
         labels.write_bytes(whole)
     assert result.exit_code == 2
-    assert "Error: The labels of second: second_labels.nii.gz is truncated" in result.stderr
+    assert "Error: second: second_labels.nii.gz is truncated" in result.stderr
     assert {row["case"] for row in read_csv(tmp_path / "scores.csv")} == {"first"}
     assert "| Brainstem" in result.stdout
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
         ([cases, "--demo"], "Say what to evaluate"),
         (["--image", cases / "first_ct.nii.gz"], "needs --image, --labels and --label-map"),
         (["--demo", "--split", "train"], "no folder is given"),
-        ([tmp_path], "has no index.json"),
+        ([tmp_path], "has no layout that is known: no index.json"),
         ([cases, "--split", "test"], "no labelled case of the split “test”"),
         ([cases, "--kinds", "scribble"], "“scribble” is no kind of prompt"),
         ([cases, "--organs", "liver"], "No case is labelled for liver"),

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from segvol_core.evaluation.cases import LabelledCase, Structure
+from segvol_core.evaluation.cases import LabelledCase
 from segvol_core.evaluation.clicks import answers_to_clicks, correcting_click
 from segvol_core.evaluation.label_prompts import PromptKind, click
 from segvol_core.evaluation.metrics import dice
 from segvol_core.evaluation.scoring import plan_prompts, score_prompts
+from segvol_core.evaluation.structures import Structure
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts, place
 from segvol_core.session import Session
@@ -115,9 +116,10 @@ def test_scores_keep_the_dice_after_each_of_five_clicks(small: SegVol) -> None:
     labels = np.zeros((12, 40, 40), dtype=np.uint8)
     labels[3:9, 8:20, 10:24] = 1
     hounsfield = (rng.normal(-600, 150, labels.shape) + 700 * (labels > 0)).astype(np.int16)
-    case = LabelledCase("made", Volume(hounsfield, np.diag([-2.0, -2.0, 3.0, 1.0])), labels)
+    volume = Volume(hounsfield, np.diag([-2.0, -2.0, 3.0, 1.0]))
+    case = LabelledCase("made", volume, labels, {"liver": (1,)})
     kinds = [PromptKind.POINT, PromptKind.POINTS5]
-    planned = plan_prompts(case, [Structure("liver", (1,))], kinds)
+    planned = plan_prompts(case, [Structure("liver", ("liver",))], kinds)
     one, five = score_prompts(small, case, planned)
 
     label = labels == 1

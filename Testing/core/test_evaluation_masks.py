@@ -9,17 +9,21 @@ import pytest
 import SimpleITK
 
 from segvol_core.errors import SegVolError
-from segvol_core.evaluation.cases import CaseFiles, LabelledCase, Structure
+from segvol_core.evaluation.cases import LabelledCase
 from segvol_core.evaluation.label_prompts import PromptKind
 from segvol_core.evaluation.peer_masks import find_masks, score_masks
 from segvol_core.evaluation.scoring import Score
+from segvol_core.evaluation.structures import Structure
 from segvol_core.segmentation_io import Segment, write_segmentation
+from segvol_core.training.data.records import CaseRecord
 from segvol_core.volume import Volume
 
 SPACING = (2.0, 2.0, 3.0)
 VALUES = {"liver": 1, "kidney_left": 2, "kidney_right": 3, "heart": 9}
-KIDNEYS = Structure("kidneys", (2, 3))
-LIVER, LEFT = Structure("liver", (1,)), Structure("kidney_left", (2,))
+KIDNEYS = Structure("kidneys", ("kidney_left", "kidney_right"))
+LIVER, LEFT, RIGHT, HEART = (
+    Structure(name, (name,)) for name in ("liver", "kidney_left", "kidney_right", "heart")
+)
 
 
 def labels() -> np.ndarray:
@@ -41,7 +45,9 @@ def theirs() -> np.ndarray:
 @pytest.fixture
 def case() -> LabelledCase:
     hounsfield = np.random.default_rng(0).normal(-200, 300, labels().shape).astype(np.int16)
-    return LabelledCase("case7", Volume(hounsfield, np.diag([-2.0, -2.0, 3.0, 1.0])), labels())
+    volume = Volume(hounsfield, np.diag([-2.0, -2.0, 3.0, 1.0]))
+    values = {name: (value,) for name, value in VALUES.items()}
+    return LabelledCase("case7", volume, labels(), values)
 
 
 def write(path: Path, voxels_kji: np.ndarray, orientation: str = "LPS") -> None:
@@ -57,17 +63,16 @@ def scored(
     *structures: Structure,
     values: dict[str, int] | None = None,
 ) -> list[Score]:
-    files = CaseFiles("case7", Path("ct"), Path("labels"), VALUES)
+    files = CaseRecord("case7", "validation", "", Path("ct"), Path("labels"), VALUES)
     (masks,) = find_masks(folder, [files], values)
-    return list(score_masks(case, VALUES, structures, masks, kind=PromptKind.BOX))
+    return list(score_masks(case, structures, masks, kind=PromptKind.BOX))
 
 
 def test_a_label_map_is_scored_whatever_the_order_of_its_axes(
     tmp_path: Path, case: LabelledCase
 ) -> None:
     write(tmp_path / "case7.nii.gz", theirs().astype(np.float32), "ASR")
-    heart = Structure("heart", (9,))
-    liver, left, both = scored(tmp_path, case, LIVER, LEFT, heart, KIDNEYS)
+    liver, left, both = scored(tmp_path, case, LIVER, LEFT, HEART, KIDNEYS)
     assert liver.dice == pytest.approx(2 * 5 / (5 + 6))
     assert (left.dice, left.surface_dice, left.hausdorff95) == (1, 1, 0)
     assert both.dice == pytest.approx(2 / 3)
@@ -93,9 +98,7 @@ def test_a_file_per_structure_is_scored(tmp_path: Path, case: LabelledCase) -> N
     write(tmp_path / "case7" / "left kidney.nrrd", (theirs() == 2).astype(np.uint8))
     write(tmp_path / "case7" / "kidney_right.nii.gz", (theirs() == 3).astype(np.uint8))
     (tmp_path / "case7" / "readme.txt").write_text("mine")
-    liver, left, right, both = scored(
-        tmp_path, case, LIVER, LEFT, Structure("kidney_right", (3,)), KIDNEYS
-    )
+    liver, left, right, both = scored(tmp_path, case, LIVER, LEFT, RIGHT, KIDNEYS)
     assert liver.dice == pytest.approx(10 / 11)
     assert left.dice == 1
     assert (right.dice, right.hausdorff95, right.answer_ml) == (0, None, 0)
@@ -123,7 +126,7 @@ def test_a_segmentation_without_names_is_refused(tmp_path: Path, case: LabelledC
     image.SetSpacing(SPACING)
     image.SetMetaData("Segment0_Name", "Liver")
     SimpleITK.WriteImage(image, str(tmp_path / "case7.seg.nrrd"))
-    with pytest.raises(SegVolError, match="do not say what their values mean"):
+    with pytest.raises(SegVolError, match="does not say what its values mean"):
         scored(tmp_path, case, LIVER)
 
 
@@ -155,16 +158,16 @@ def test_masks_that_do_not_fit_are_refused(
     path = tmp_path / ("case7/liver.nii.gz" if per_structure else "case7.nii.gz")
     colours = np.stack([theirs()] * 3, axis=-1)
     for wrong, message in (
-        (theirs()[1:], "do not lie on the voxels of its CT"),
+        (theirs()[1:], "does not lie on the voxels of the CT"),
         (theirs() + np.float32(0.5), "no whole numbers"),
     ):
         write(path, wrong)
-        with pytest.raises(SegVolError, match=rf"The masks of case7 \({path.name}\) .*{message}"):
+        with pytest.raises(SegVolError, match=rf"The masks of case7: {path.name} .*{message}"):
             scored(tmp_path, case, LIVER)
     moved = SimpleITK.GetImageFromArray(theirs())
     moved.SetSpacing((2.0, 2.0, 2.9))
     SimpleITK.WriteImage(moved, str(path))
-    with pytest.raises(SegVolError, match="do not lie on the voxels"):
+    with pytest.raises(SegVolError, match="does not lie on the voxels"):
         scored(tmp_path, case, LIVER)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(colours, isVector=True), str(path))
     with pytest.raises(SegVolError, match="no 3-D label map"):

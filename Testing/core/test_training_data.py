@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_cts import ORGANS, TINY, two_organs, write_image, write_named_folder
-from scipy import sparse
+from made_layouts import LAYOUTS, decathlon, files_per_structure, m3d_seg, nnunet
 
 from segvol_core.model.config import SegVolConfig
 from segvol_core.training import augmentation as augment
@@ -33,86 +33,6 @@ def masks_of(case: TrainingCase) -> dict[str, np.ndarray]:
     overview = augment.draw_overview(shape, shape, augment.NONE, np.random.default_rng(0), 1.0)
     targets = WindowTargets(case, overview.zoomed_out())
     return {name: targets.label_mask(value) for name, value in case.label_values.items()}
-
-
-def label_maps(folder: Path) -> None:
-    write_named_folder(folder)
-
-
-def files_per_structure(folder: Path) -> None:
-    for index in range(3):
-        voxels, labels = two_organs(index)
-        write_image(voxels.astype(np.int16), folder / f"case{index}" / "ct.nrrd")
-        for name, value in ORGANS.items():
-            mask = (labels == value).astype(np.uint8)
-            write_image(mask, folder / f"case{index}" / "segmentations" / f"{name}.nii.gz")
-    (folder / "dataset.yaml").write_text(
-        'image: "{case}/ct.nrrd"\nmasks: "{case}/segmentations/{structure}.nii.gz"\n'
-    )
-
-
-def decathlon(folder: Path) -> None:
-    write_named_folder(folder)
-    (folder / "dataset.yaml").unlink()
-    for index in range(3):
-        _, labels = two_organs(index)
-        write_image(labels, folder / "labelsTr" / f"case{index}.nii.gz")
-    cases = [
-        {"image": f"./images/case{i}.nii.gz", "label": f"./labelsTr/case{i}.nii.gz"}
-        for i in range(3)
-    ]
-    labels = {"0": "background", "1": "liver", "2": "spleen"}
-    description = {"modality": {"0": "CT"}, "labels": labels, "training": cases}
-    (folder / "dataset.json").write_text(json.dumps(description))
-
-
-def nnunet(folder: Path) -> None:
-    for index in range(3):
-        voxels, labels = two_organs(index)
-        write_image(voxels.astype(np.int16), folder / "imagesTr" / f"case{index}_0000.nrrd")
-        write_image(labels, folder / "labelsTr" / f"case{index}.nrrd")
-    description = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, **ORGANS},
-        "numTraining": 3,
-        "file_ending": ".nrrd",
-    }
-    (folder / "dataset.json").write_text(json.dumps(description))
-
-
-def index_json(folder: Path) -> None:
-    write_named_folder(folder)
-    (folder / "dataset.yaml").unlink()
-    cases = [
-        {
-            "case": f"case{i}", "split": "train", "image": f"images/case{i}.nii.gz",
-            "labels": f"labels/case{i}.nrrd", "label_map": ORGANS,
-        }
-        for i in range(3)
-    ]  # fmt: skip
-    (folder / "index.json").write_text(json.dumps(cases))
-
-
-def m3d_seg(folder: Path) -> None:
-    entries = []
-    for index in range(3):
-        voxels, labels = two_organs(index)
-        case = folder / "0099" / f"case{index}"
-        case.mkdir(parents=True)
-        normalised = (voxels - voxels.mean()) / voxels.std()
-        np.save(case / "image.npy", normalised.transpose(2, 1, 0)[None].astype(np.float32))
-        masks = np.stack([labels == value for value in ORGANS.values()]).astype(np.int32)
-        masks = masks.transpose(0, 3, 2, 1)
-        name = f"mask_{masks.shape}.npz"
-        sparse.save_npz(case / name, sparse.csr_matrix(masks.reshape(len(ORGANS), -1)))
-        stated = f"/data/M3D_Seg/0099/case{index}"
-        entries.append({"image": f"{stated}/image.npy", "label": f"{stated}/{name}"})
-    labels = {"0": "background", "1": "liver", "2": "spleen"}
-    description = {"labels": labels, "train": entries[:2], "test": entries[2:]}
-    (folder / "0099" / "0099.json").write_text(json.dumps(description))
-
-
-LAYOUTS = [label_maps, files_per_structure, decathlon, nnunet, index_json, m3d_seg]
 
 
 @pytest.mark.parametrize("write", LAYOUTS)
@@ -308,6 +228,17 @@ def test_the_check_warns_of_what_may_spoil_a_training(tmp_path: Path) -> None:
     assert "case3: its slices are 20 mm apart, those of most cases 5 mm" in found
     assert "all cases: no case for training shows my lesion" in found
     assert "all cases: not in the vocabulary, so that only these very words find" in found
+
+
+def test_a_label_map_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    decathlon(tmp_path)
+    path = tmp_path / "labelsTr" / "case1.nii.gz"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert "case1: case1.nii.gz is truncated" in messages(check(tmp_path), errors=True)
+    voxels = np.where(two_organs()[1] == 1, np.nan, 0).astype(np.float32)
+    write_image(voxels, path)
+    found = messages(check(tmp_path), errors=True)
+    assert "case1: case1.nii.gz has voxels that hold no number" in found
 
 
 def test_a_missing_label_file_is_named(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ import slicer.util  # noqa: E402
 from mrml_application import MrmlApplication  # noqa: E402
 
 from segvol_core.demo.case import fetch_case  # noqa: E402
-from segvol_core.evaluation.cases import Structure, read_case  # noqa: E402
+from segvol_core.evaluation.cases import read_case  # noqa: E402
 from segvol_core.evaluation.label_prompts import PromptKind, prompts_from_label  # noqa: E402
 from segvol_core.evaluation.metrics import dice  # noqa: E402
+from segvol_core.evaluation.structures import Structure  # noqa: E402
 from segvol_core.organs import find  # noqa: E402
 from segvol_core.volume import Volume  # noqa: E402
 from SegVolLogic.controller import SegVolController  # noqa: E402
@@ -79,11 +80,11 @@ def load_volume(scene, path):
     return node
 
 
-def segment_all(scene, volume, case, files):
+def segment_all(scene, volume, case):
     """Five segments by a click, a box and three names; their labels by segment ID."""
 
     def prompts(name, kind):
-        label = case.mask(Structure(name, (files.label_values[name],)))
+        label = case.mask(Structure(name, (name,)))
         return prompts_from_label(case.volume, label, name, kind), label
 
     watch = Watch(scene)
@@ -163,7 +164,7 @@ def main():
     application = MrmlApplication(folder)
     scene = application.scene
     volume = load_volume(scene, files.image)
-    node, labels = segment_all(scene, volume, case, files)
+    node, labels = segment_all(scene, volume, case)
     compare(node, volume, labels, case)
     table = add_table(node, volume)
     for row in range(table.GetNumberOfRows()):

@@ -37,8 +37,9 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="FOLDER|CSV",
-            help="Folder with an index.json that lists CTs and their labels; or the CSV of an "
-            "earlier run, which is reported again.",
+            help="Folder of CTs with labels in any layout that `segvol train` reads: nnU-Net, "
+            "Decathlon, M3D-Seg, index.json, or a dataset.yaml; or the CSV of an earlier run, "
+            "which is reported again.",
         ),
     ] = None,
     *,
@@ -47,6 +48,16 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="Only cases of this split of the folder, for instance validation.",
+            rich_help_panel=_CASES,
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|NAMES",
+            help="What the folder's split validation is where the folder does not say, as in the "
+            "settings of a training: the same share gives the same cases.",
+            show_default="0.2",
             rich_help_panel=_CASES,
         ),
     ] = None,
@@ -85,7 +96,7 @@ def evaluate(
         typer.Option(
             metavar="KINDS",
             help="Some of text, point, points5 (five clicks, each at the centre of the largest "
-            "error so far), box, text+box, text+point, box+point; or all.",
+            "error so far), box, text+box (or box+text), text+point, box+point; or all.",
             show_default="text,point,box",
             rich_help_panel=_WHAT,
         ),
@@ -214,7 +225,9 @@ def evaluate(
 
     outputs = Outputs(output, markdown, plots, compare, overwrite)
     earlier = check_outputs(outputs)
-    source = Source(folder, split, image, labels, label_map, demo, masks, masks_label_map)
+    source = Source(
+        folder, split, validation, image, labels, label_map, demo, masks, masks_label_map
+    )
     if folder is not None and folder.is_file():
         done = scores_of_run(source, any((kinds, organs, group, limit, identify)))
         if earlier is not None:

@@ -14,12 +14,7 @@ from segvol_core.demo.case import DEMO_STRUCTURES, fetch_case
 from segvol_core.devices import choose_device
 from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.evaluation.cases import (
-    CaseFiles,
-    Structure,
     cases_of_folder,
-    check_wanted,
-    choose_structures,
-    parse_groups,
     read_case,
     single_case,
 )
@@ -29,7 +24,15 @@ from segvol_core.evaluation.label_prompts import PromptKind, parse_kinds, prompt
 from segvol_core.evaluation.peer_masks import PeerMasks, find_masks, score_masks
 from segvol_core.evaluation.score_csv import read_scores
 from segvol_core.evaluation.scoring import Score, plan_prompts, score_prompts
+from segvol_core.evaluation.structures import (
+    Structure,
+    check_wanted,
+    choose_structures,
+    parse_groups,
+)
 from segvol_core.model.segvol import SegVol
+from segvol_core.training.data.reading import check_network_reads
+from segvol_core.training.data.records import VALIDATION_SHARE, CaseRecord
 from segvol_core.weights import load_model
 from segvol_core.zoom import Placement
 
@@ -49,12 +52,15 @@ class Source:
 
     Attributes
     ----------
+    split, validation
+        Which cases of the folder; which of them a training keeps for validation.
     masks, masks_label_map
         Another program's masks, and the names of their values.
     """
 
     folder: Path | None = None
     split: str | None = None
+    validation: str | None = None
     image: Path | None = None
     labels: Path | None = None
     label_map: Path | None = None
@@ -77,7 +83,7 @@ class Evaluation:
         Whether the network is to name masks, too.
     """
 
-    cases: tuple[tuple[CaseFiles, tuple[Structure, ...]], ...]
+    cases: tuple[tuple[CaseRecord, tuple[Structure, ...]], ...]
     kinds: tuple[PromptKind, ...]
     placements: tuple[Placement, ...]
     min_voxels: int
@@ -109,8 +115,11 @@ def plan_evaluation(
     if source.demo and not wanted and not together:
         wanted = list(DEMO_STRUCTURES)
     cases = _cases(source)[:limit]
-    check_wanted(cases, [*wanted, *(name for names in together.values() for name in names)])
-    structures = [choose_structures(case.label_values, wanted, together) for case in cases]
+    check_wanted(
+        (name for case in cases for name in case.structures),
+        [*wanted, *(name for names in together.values() for name in names)],
+    )
+    structures = [choose_structures(case.structures, wanted, together) for case in cases]
     evaluation = Evaluation(
         cases=tuple((case, tuple(s)) for case, s in zip(cases, structures, strict=True) if s),
         kinds=tuple(chosen_kinds),
@@ -191,28 +200,31 @@ def _scores_by_case(
 def _scores_of_masks(
     evaluation: Evaluation,
     masks: PeerMasks,
-    files: CaseFiles,
+    files: CaseRecord,
     structures: Sequence[Structure],
     progress: Progress,
 ) -> Iterator[Score]:
     with step(progress, "Reading"):
         case = read_case(files)
     kind, *_ = evaluation.kinds
-    values = files.label_values
-    yield from score_masks(
-        case, values, structures, masks, kind=kind, min_voxels=evaluation.min_voxels
-    )
+    yield from score_masks(case, structures, masks, kind=kind, min_voxels=evaluation.min_voxels)
 
 
 def _scores_of_case(
     evaluation: Evaluation,
     model: SegVol,
-    files: CaseFiles,
+    files: CaseRecord,
     structures: Sequence[Structure],
     progress: Progress,
 ) -> Iterator[Score]:
     with step(progress, "Reading"):
         case = read_case(files)
+        check_network_reads(
+            case.name,
+            model.config,
+            millimetres=case.in_millimetres,
+            hounsfield=case.in_hounsfield,
+        )
         planned = plan_prompts(case, structures, evaluation.kinds, evaluation.min_voxels)
     prompts = progress.add_task("Prompts", total=len(planned) * len(evaluation.placements))
     try:
@@ -239,7 +251,7 @@ def _kinds(source: Source, kinds: str | None) -> list[PromptKind]:
     return chosen
 
 
-def _cases(source: Source) -> list[CaseFiles]:
+def _cases(source: Source) -> list[CaseRecord]:
     files = (source.image, source.labels, source.label_map)
     given = [source.folder is not None, any(files), source.demo]
     if sum(given) != 1:
@@ -249,13 +261,31 @@ def _cases(source: Source) -> list[CaseFiles]:
         )
     if source.split is not None and source.folder is None:
         raise EvaluationError("--split chooses cases of a folder, but no folder is given.")
+    if source.validation is not None and source.split is None:
+        raise EvaluationError(
+            "--validation says which cases of a folder are the split “validation”: give "
+            "--split validation with it."
+        )
     if source.folder is not None:
-        return cases_of_folder(source.folder, source.split)
+        return cases_of_folder(source.folder, source.split, _validation(source.validation))
     if source.demo:
         return [fetch_case(DEMO_FOLDER)]
     if source.image is None or source.labels is None or source.label_map is None:
         raise EvaluationError("A single case needs --image, --labels and --label-map.")
     return [single_case(source.image, source.labels, source.label_map)]
+
+
+def _validation(text: str | None) -> float | list[str]:
+    """A share of the cases, or names of cases."""
+    if text is None:
+        return VALIDATION_SHARE
+    try:
+        share = float(text)
+    except ValueError:
+        return [name for name in (part.strip() for part in text.split(",")) if name]
+    if not 0 <= share <= 1:
+        raise EvaluationError("--validation is a share from 0 to 1, or names of cases.")
+    return share
 
 
 def _point_out_unknown(names: set[str]) -> None:

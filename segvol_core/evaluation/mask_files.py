@@ -12,10 +12,14 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from segvol_core.evaluation.cases import LabelledCase, same_structure
-from segvol_core.evaluation.label_maps import EvaluationError, labels_on_voxels, whole_numbers
+from segvol_core.errors import SegVolError
+from segvol_core.evaluation.cases import LabelledCase
+from segvol_core.evaluation.label_maps import EvaluationError
 from segvol_core.evaluation.metrics import Mask
-from segvol_core.itk_images import ijk_to_ras_of, quiet_itk
+from segvol_core.evaluation.structures import same_structure
+from segvol_core.itk_images import ijk_to_ras_of
+from segvol_core.training.data.label_files import labels_on_voxels, read_label_image
+from segvol_core.training.data.records import TrainingDataError
 from segvol_core.volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
@@ -34,11 +38,11 @@ class MaskFile:
         (layer, k, j, i) whole numbers on the voxels of the CT. Only Slicer's segmentations have
         more than one layer.
     places
-        Layer and value of each structure.
+        Layer and values of each structure.
     """
 
     layers: NDArray[Any]
-    places: Mapping[str, tuple[int, int]]
+    places: Mapping[str, tuple[int, tuple[int, ...]]]
 
     def anything(self) -> Mask:
         """Voxels (k, j, i) of whatever there is."""
@@ -49,8 +53,8 @@ class MaskFile:
         named = find_name(self.places, structure)
         if named is None:
             return None
-        layer, value = self.places[named]
-        return np.asarray(self.layers[layer] == value)
+        layer, values = self.places[named]
+        return np.isin(self.layers[layer], values)
 
 
 def find_name(names: Mapping[str, object], structure: str) -> str | None:
@@ -60,10 +64,11 @@ def find_name(names: Mapping[str, object], structure: str) -> str | None:
     return next((name for name in names if same_structure(name, structure)), None)
 
 
-def read_masks(path: Path, case: LabelledCase, label_values: Mapping[str, int]) -> MaskFile:
+def read_masks(path: Path, case: LabelledCase, values: Mapping[str, tuple[int, ...]]) -> MaskFile:
     """Read masks and put them on the voxels of a case's CT.
 
-    Unlike the voxels of a CT they may all be 0: the other program found nothing then.
+    Unlike the voxels of a CT they may all be 0: the other program found nothing then. Where the
+    CT's files do not say where its voxels lie, those of the masks count as they are stored.
 
     Parameters
     ----------
@@ -71,46 +76,58 @@ def read_masks(path: Path, case: LabelledCase, label_values: Mapping[str, int]) 
         NIfTI, NRRD, MHA, or Slicer's ``.seg.nrrd``, of which the names are taken.
     case
         In whatever order of axes.
-    label_values
-        Value of each structure in a label map.
+    values
+        Of each structure in a label map.
 
     Raises
     ------
     EvaluationError
         If the file cannot be read, holds no whole numbers, or does not lie on the voxels of the CT.
     """
-    whose = f"The masks of {case.name} ({path.name})"
     try:
-        with quiet_itk():
-            image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise EvaluationError(f"{whose} cannot be read: damaged, or no image.") from error
-    slicer = path.name.lower().endswith(SUFFIXES[0])
-    if image.GetDimension() != 3 or (image.GetNumberOfComponentsPerPixel() > 1 and not slicer):
-        raise EvaluationError(
-            f"{whose} are no 3-D label map: save them so, or as a file per structure."
-        )
-    voxels = whole_numbers(SimpleITK.GetArrayFromImage(image), whose)
-    layers = np.moveaxis(voxels, 3, 0) if voxels.ndim == 4 else voxels[None]
-    geometry = ijk_to_ras_of(image)
-    on_ct = [labels_on_voxels(case.volume, Volume(layer, geometry), whose) for layer in layers]
-    places = {name: (0, value) for name, value in label_values.items()}
-    if slicer:
+        image = read_label_image(path)
+        layers = _layers(image, path)
+        geometry = ijk_to_ras_of(image) if case.in_millimetres else case.volume.ijk_to_ras
+        ct = case.volume.canonical()
+        on_ct = [
+            ct.restore(labels_on_voxels(Volume(layer, geometry), ct, path.name)) for layer in layers
+        ]
+    except SegVolError as error:
+        raise EvaluationError(f"The masks of {case.name}: {error}") from error
+    places = {name: (0, each) for name, each in values.items()}
+    if _is_slicers(path):
         try:
             places = _slicer_places(image)
         except (RuntimeError, ValueError) as error:
-            raise EvaluationError(f"{whose} do not say what their values mean.") from error
+            raise EvaluationError(
+                f"The masks of {case.name}: {path.name} does not say what its values mean."
+            ) from error
     return MaskFile(np.stack(on_ct), places)
 
 
-def _slicer_places(image: SimpleITK.Image) -> dict[str, tuple[int, int]]:
+def _layers(image: SimpleITK.Image, path: Path) -> NDArray[Any]:
+    """Voxels (layer, k, j, i)."""
+    single = image.GetNumberOfComponentsPerPixel() == 1
+    if image.GetDimension() != 3 or not (single or _is_slicers(path)):
+        raise TrainingDataError(
+            f"{path.name} is no 3-D label map: save it so, or as a file per structure."
+        )
+    voxels = SimpleITK.GetArrayFromImage(image)
+    return voxels[None] if single else np.moveaxis(voxels, 3, 0)
+
+
+def _is_slicers(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES[0])
+
+
+def _slicer_places(image: SimpleITK.Image) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Layer and value of each segment, from the header of a ``.seg.nrrd`` file."""
-    places = {}
+    places: dict[str, tuple[int, tuple[int, ...]]] = {}
     for key in image.GetMetaDataKeys():
         match = _SEGMENT_NAME.fullmatch(key)
         if match:
             layer, value = (
                 int(image.GetMetaData(f"{match[1]}_{what}")) for what in ("Layer", "LabelValue")
             )
-            places[image.GetMetaData(key)] = (layer, value)
+            places[image.GetMetaData(key)] = (layer, (value,))
     return places

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from segvol_core.evaluation.cases import CaseFiles, LabelledCase, Structure
+from segvol_core.evaluation.cases import LabelledCase
 from segvol_core.evaluation.label_maps import EvaluationError
 from segvol_core.evaluation.label_prompts import PromptKind
 from segvol_core.evaluation.mask_files import SUFFIXES, MaskFile, find_name, read_masks
 from segvol_core.evaluation.metrics import Mask
 from segvol_core.evaluation.scoring import MIN_VOXELS, Answer, Score, large_enough, score_answer
+from segvol_core.evaluation.structures import Structure
+from segvol_core.training.data.records import CaseRecord
 
 _CHOOSE = "--organs chooses what is compared."
 
@@ -33,17 +35,17 @@ class PeerMasks:
         Name of the case.
     path
         A label map, or a folder with a file per structure.
-    label_values
-        Value of each structure in the label map.
+    values
+        Of each structure in the label map.
     """
 
     case: str
     path: Path
-    label_values: Mapping[str, int]
+    values: Mapping[str, tuple[int, ...]]
 
 
 def find_masks(
-    folder: Path, cases: Iterable[CaseFiles], label_values: Mapping[str, int] | None = None
+    folder: Path, cases: Iterable[CaseRecord], label_values: Mapping[str, int] | None = None
 ) -> list[PeerMasks]:
     """Find the masks of each case.
 
@@ -63,19 +65,15 @@ def find_masks(
     """
     if not folder.is_dir():
         raise EvaluationError(f"There is no folder {folder} with masks.")
+    own = None if label_values is None else {name: (n,) for name, n in label_values.items()}
     return [
-        PeerMasks(
-            case.name,
-            _path_of(folder, case.name),
-            case.label_values if label_values is None else label_values,
-        )
+        PeerMasks(case.name, _path_of(folder, case.name), case.values if own is None else own)
         for case in cases
     ]
 
 
 def score_masks(
     case: LabelledCase,
-    label_values: Mapping[str, int],
     structures: Sequence[Structure],
     masks: PeerMasks,
     *,
@@ -88,10 +86,8 @@ def score_masks(
     ----------
     case
         CT and labels.
-    label_values
-        Names of its labels; a structure of several is the union of their masks.
     structures
-        What is scored.
+        What is scored; one of several members is the union of their masks.
     masks
         From :func:`find_masks`.
     kind
@@ -104,16 +100,14 @@ def score_masks(
     EvaluationError
         If a file is missing, cannot be read, or does not lie on the voxels of the CT.
     """
-    names = {value: name for name, value in label_values.items()}
     read: MaskFile | None = None
     for structure, label in large_enough(case, structures, min_voxels):
-        members = [names[value] for value in structure.values]
         if masks.path.is_dir():
-            mask = _mask_of_files(case, masks, structure.name, members)
+            mask = _mask_of_files(case, masks, structure)
         else:
             if read is None:
-                read = read_masks(masks.path, case, masks.label_values)
-            mask = _mask_of_label_map(case, read, structure.name, members)
+                read = read_masks(masks.path, case, masks.values)
+            mask = _mask_of_label_map(case, read, structure)
         yield score_answer(
             case, label, Answer(mask), structure=structure.name, kind=kind, windows="masks"
         )
@@ -135,32 +129,31 @@ def _path_of(folder: Path, case: str) -> Path:
     return found[0]
 
 
-def _mask_of_label_map(
-    case: LabelledCase, read: MaskFile, name: str, members: Sequence[str]
-) -> Mask:
+def _mask_of_label_map(case: LabelledCase, read: MaskFile, structure: Structure) -> Mask:
     """Mask (k, j, i) that bears the structure's name, or else those of its members together."""
-    whole = read.mask(name)
+    whole = read.mask(structure.name)
     if whole is not None:
         return whole
     together = np.zeros(case.labels.shape, dtype=bool)
-    for member in members:
+    for member in structure.members:
         mask = read.mask(member)
         if mask is None:
             raise EvaluationError(
-                f"The label map with the masks of {case.name} does not name {member}. {_CHOOSE}"
+                f"The label map with the masks of {case.name} does not name {member}. {_CHOOSE} "
+                "--masks-label-map names the values."
             )
         together |= mask
     return together
 
 
-def _mask_of_files(case: LabelledCase, masks: PeerMasks, name: str, members: Sequence[str]) -> Mask:
+def _mask_of_files(case: LabelledCase, masks: PeerMasks, structure: Structure) -> Mask:
     """Mask (k, j, i) of the structure's file, or else of its members' files together."""
     files = {_stem(path): path for path in sorted(masks.path.iterdir()) if _stem(path)}
-    whole = find_name(files, name)
+    whole = find_name(files, structure.name)
     if whole is not None:
         return read_masks(files[whole], case, {}).anything()
     together = np.zeros(case.labels.shape, dtype=bool)
-    for member in members:
+    for member in structure.members:
         named = find_name(files, member)
         if named is None:
             raise EvaluationError(

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 
 from segvol_core.evaluation.baselines import Baselines, baselines
-from segvol_core.evaluation.cases import LabelledCase, Structure
+from segvol_core.evaluation.cases import LabelledCase
 from segvol_core.evaluation.clicks import answers_to_clicks
 from segvol_core.evaluation.label_prompts import PromptKind, prompt_text, prompts_from_label
 from segvol_core.evaluation.metrics import Mask, bounding_box, dice, hausdorff95, surface_dice
+from segvol_core.evaluation.structures import Structure
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts
 from segvol_core.session import Session
@@ -45,11 +46,11 @@ class Score:
         ``"lattice"``, ``"published"`` or ``"masks"``.
     dice, surface_dice, hausdorff95
         Against the label; see :mod:`segvol_core.evaluation.metrics`. The distance is None where
-        the answer is empty.
+        the answer is empty, and both are where the size of a voxel is not known.
     baselines
         Dice of the trivial answers to the structure's box, whatever the prompt was.
     label_ml, answer_ml
-        Volumes.
+        Volumes; None where the size of a voxel is not known, but 0 for nothing.
     seconds
         From the prompt to the final mask, of all clicks together. For the first prompt of a
         session this includes preparing the volume. None where it is not known.
@@ -72,11 +73,11 @@ class Score:
     kind: PromptKind
     windows: Windows
     dice: float
-    surface_dice: float
+    surface_dice: float | None
     hausdorff95: float | None
     baselines: Baselines
-    label_ml: float
-    answer_ml: float
+    label_ml: float | None
+    answer_ml: float | None
     seconds: float | None
     first_prompt: bool
     cut_off: bool
@@ -182,14 +183,15 @@ def score_answer(
     agreement: float | None = None,
 ) -> Score:
     """Compare a mask with the label (k, j, i), which is not empty."""
+    spacing = case.spacing_kji
     return Score(
         case=case.name,
         structure=structure,
         kind=kind,
         windows=windows,
         dice=dice(answer.mask, label),
-        surface_dice=surface_dice(answer.mask, label, case.spacing_kji),
-        hausdorff95=hausdorff95(answer.mask, label, case.spacing_kji),
+        surface_dice=None if spacing is None else surface_dice(answer.mask, label, spacing),
+        hausdorff95=None if spacing is None else hausdorff95(answer.mask, label, spacing),
         baselines=baselines(label),
         label_ml=_millilitres(label, case),
         answer_ml=_millilitres(answer.mask, case),
@@ -259,6 +261,9 @@ def _is_cut_off(mask: Mask) -> bool:
     return bool((low == 0).any() or (high == [n - 1 for n in mask.shape]).any())
 
 
-def _millilitres(mask: Mask, case: LabelledCase) -> float:
+def _millilitres(mask: Mask, case: LabelledCase) -> float | None:
+    voxels = int(np.count_nonzero(mask))
+    if not case.in_millimetres:
+        return None if voxels else 0.0
     voxel_mm3 = abs(np.linalg.det(case.volume.ijk_to_ras[:3, :3]))
-    return float(np.count_nonzero(mask) * voxel_mm3 / 1000)
+    return float(voxels * voxel_mm3 / 1000)

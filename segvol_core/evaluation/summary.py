@@ -29,6 +29,8 @@ class Mean:
         Without first prompts; None if there were no others.
     agreement
         As in :class:`Score`; None where only one placement was computed.
+    surface_dice
+        None where the size of a voxel is not known.
     hausdorff95
         In millimetres, over the answers that are not empty; None if all are.
     empty
@@ -42,7 +44,7 @@ class Mean:
     windows: Windows
     answers: int
     dice: float
-    surface_dice: float
+    surface_dice: float | None
     box: float
     ellipsoid: float
     better: float
@@ -114,7 +116,7 @@ def _averaged(structure: str | None, means: list[Mean]) -> Mean:
         windows=means[0].windows,
         answers=sum(mean.answers for mean in means),
         dice=float(np.mean([mean.dice for mean in means])),
-        surface_dice=float(np.mean([mean.surface_dice for mean in means])),
+        surface_dice=_known(mean.surface_dice for mean in means),
         box=float(np.mean([mean.box for mean in means])),
         ellipsoid=float(np.mean([mean.ellipsoid for mean in means])),
         better=float(np.mean([mean.better for mean in means])),

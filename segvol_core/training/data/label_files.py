@@ -11,6 +11,7 @@ import numpy.typing as npt
 import SimpleITK
 
 from segvol_core.itk_images import ijk_to_ras_of, quiet_itk
+from segvol_core.nifti_checks import is_nifti, non_finite_voxels
 from segvol_core.training.data.records import TrainingDataError
 from segvol_core.volume import CanonicalVolume, Volume
 
@@ -23,7 +24,7 @@ def read_labels(path: Path, ct: CanonicalVolume) -> npt.NDArray[np.integer[Any]]
 
     Raises
     ------
-    TrainingDataError
+    SegVolError
         If the file cannot be read, is no single label map, or does not fit the CT.
     """
     image = read_label_image(path)
@@ -40,14 +41,21 @@ def read_label_image(path: Path) -> SimpleITK.Image:
 
     Raises
     ------
-    TrainingDataError
-        If it cannot be read.
+    SegVolError
+        If it cannot be read, is truncated, or has voxels without a number.
     """
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
         with quiet_itk():
-            return SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
+            reader.ReadImageInformation()
+            missing = non_finite_voxels(path, reader) if is_nifti(path) else None
+            image: SimpleITK.Image = reader.Execute()
+    except (OSError, RuntimeError) as error:
         raise TrainingDataError(f"{path.name} cannot be read as a label map.") from error
+    if missing is not None:
+        raise TrainingDataError(f"{path.name} has voxels that hold no number.")
+    return image
 
 
 def labels_on_voxels(

@@ -18,6 +18,7 @@ from segvol_core.training.data.nnunet import is_nnunet, read_nnunet
 from segvol_core.training.data.records import (
     TRAIN,
     VALIDATION,
+    VALIDATION_SHARE,
     CaseRecord,
     TrainingDataError,
 )
@@ -26,7 +27,9 @@ _SPLIT_SEED = 20240601
 """Cases are drawn for validation by a number of their own, so that no other setting moves them."""
 
 
-def read_records(folder: Path, validation: float | Sequence[str] = 0.2) -> list[CaseRecord]:
+def read_records(
+    folder: Path, validation: float | Sequence[str] = VALIDATION_SHARE
+) -> list[CaseRecord]:
     """Cases of a training folder in any layout.
 
     Parameters

@@ -112,7 +112,7 @@ def read_structures(
 
     Raises
     ------
-    TrainingDataError
+    SegVolError
         If a file cannot be read, or does not fit the CT. The message does not name the case.
     """
     if record.masks:

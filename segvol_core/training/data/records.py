@@ -10,6 +10,9 @@ from segvol_core.errors import SegVolError
 
 TRAIN, VALIDATION, UNLABELLED = "train", "validation", "unlabelled"
 
+VALIDATION_SHARE = 0.2
+"""Of the labelled cases of a folder that does not say which ones are for validation."""
+
 
 class TrainingDataError(SegVolError):
     """A training folder that is missing, incomplete or does not fit its index."""
