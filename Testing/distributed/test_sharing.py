@@ -9,9 +9,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segvol_core.distributed import ray_cluster as ray_cluster_module
 from segvol_core.distributed.ray_cluster import ray_cluster
 from segvol_core.distributed.session_homes import SessionHomes
 from segvol_core.distributed.share import Share, divided
@@ -48,6 +50,40 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(address: str) -> None:
         ray_cluster(address, in_memory=False),
     ):
         raise AssertionError
+
+
+@pytest.fixture
+def own_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the environment as it was, which a cluster of our own changes."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name in (*ray_cluster_module._OWN_CLUSTER, "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.usefixtures("own_cluster")
+def test_a_cluster_that_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
+    too_long_for_sockets = tmp_path / ("x" * 120)
+    with (
+        pytest.raises(SegVolError, match=r"^Ray cannot be started: .*path length cannot exceed"),
+        ray_cluster_module._own_cluster(too_long_for_sockets, 1),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.usefixtures("own_cluster")
+def test_a_computer_that_was_too_slow_once_gets_its_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+
+    def init(*, _temp_dir: str, **_: object) -> None:
+        started.append(Path(_temp_dir))
+        if len(started) == 1:
+            raise Exception("The current node timed out during startup.")  # noqa: TRY002
+
+    monkeypatch.setattr(ray, "init", init)
+    with ray_cluster_module._own_cluster(tmp_path, 1):
+        assert started == [tmp_path, tmp_path]
 
 
 def test_a_session_that_was_not_used_for_long_is_forgotten() -> None:

@@ -30,6 +30,8 @@ _OBJECT_STORE_BYTES = 256 * 1024**2
 _FOLDER_BYTES = 128 * 1024**2
 """Room for Ray's logs beside the object store."""
 _CONNECT_SECONDS = 5.0
+_ATTEMPTS = 2
+"""Ray gives itself 30 s to start, which a computer with much else to do may not suffice for."""
 
 # Read by Ray when it is imported, and passed on to its processes.
 _OWN_CLUSTER = {
@@ -85,7 +87,7 @@ def ray_cluster(address: str | None, *, cpus: int | None = None, in_memory: bool
 
     try:
         ray.init(address=address, configure_logging=False, log_to_driver=False)
-    except Exception as error:  # Ray raises all kinds, this one too.
+    except Exception as error:  # Ray raises RuntimeError, ConnectionError, and this one too.
         raise SegVolError(f"The Ray cluster {address} cannot be joined: {_first(error)}") from error
     with _connected():
         yield
@@ -106,31 +108,32 @@ def _check_reachable(address: str) -> None:
 def _own_cluster(folder: Path, cpus: int | None) -> Iterator[None]:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(_OWN_CLUSTER, RAY_AUTH_TOKEN=secrets.token_urlsafe(32))
-    try:
-        _start(folder, cpus)
-    except Exception:  # noqa: BLE001  # Ray raises all kinds, this one too.
-        # Ray gives itself 30 s, which a computer with much else to do may not suffice for.
-        try:
-            _start(folder, cpus)
-        except Exception as error:
-            raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
+    _start(folder, cpus)
     with _connected():
         yield
 
 
 def _start(folder: Path, cpus: int | None) -> None:
+    """Start Ray's processes, and once more where they were too slow for Ray."""
     import ray  # noqa: PLC0415
 
-    ray.shutdown()
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        configure_logging=False,
-        log_to_driver=False,
-        _temp_dir=str(folder),
-    )
+    for attempt in range(1, _ATTEMPTS + 1):
+        ray.shutdown()  # of what an attempt before has left
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Of a node that was too slow, Ray says no more by its type.
+            if attempt == _ATTEMPTS:
+                raise SegVolError(f"Ray cannot be started: {_first(error)}") from error
+        else:
+            return
 
 
 @contextlib.contextmanager
