@@ -147,6 +147,14 @@ def find(name: str) -> Organ:
     )
 
 
+def find_known(name: str) -> Organ | None:
+    """Return the organ that a name means as `find` does, None where it would raise an error."""
+    try:
+        return find(name)
+    except OrganError:
+        return None
+
+
 def suggest(name: str, limit: int = 3) -> tuple[str, ...]:
     """Return names of organs for an unfinished, overlong or misspelt name, best first.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from segvol_core.errors import SegVolWarning, VolumeError
 from segvol_core.itk_images import LPS_TO_RAS, place_image
+from segvol_core.organs import Organ
 from segvol_core.volume import FloatArray, Volume
 
 SLICER_SUFFIX = ".seg.nrrd"
@@ -71,6 +72,19 @@ class Segment:
             raise VolumeError("The colour of a segment must be three numbers from 0 to 255.")
         if self.terminology is not None and not _TERMINOLOGY.fullmatch(self.terminology):
             raise VolumeError(f"The terminology of {self.name} is not in Slicer's form.")
+
+
+def segment_of_organ(name: str, mask: NDArray[np.bool_], organ: Organ | None) -> Segment:
+    """Return a segment with the colour and the terminology of an organ, if it is known as one.
+
+    Raises
+    ------
+    VolumeError
+        As `Segment`.
+    """
+    if organ is None:
+        return Segment(name, mask)
+    return Segment(name, mask, organ.color, organ.terminology_entry())
 
 
 def target_files(

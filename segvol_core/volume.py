@@ -65,6 +65,11 @@ class Volume:
         """Distance in millimetres between neighbouring voxels along i, j and k, shape (3,)."""
         return _column_lengths(self.ijk_to_ras)
 
+    @property
+    def voxel_ml(self) -> float:
+        """Size of a voxel in millilitres."""
+        return abs(float(np.linalg.det(self.ijk_to_ras[:3, :3]))) / 1000
+
     def ijk_of_ras(self, points_ras: ArrayLike) -> FloatArray:
         """Continuous voxel indices, (N, 3) as (i, j, k), of points in RAS millimetres, (N, 3)."""
         return _transformed(self.ras_to_ijk, points_ras)

@@ -13,9 +13,10 @@ from segvol_core.errors import SegVolError
 from segvol_core.evaluation.baselines import Baselines
 from segvol_core.evaluation.label_prompts import PromptKind
 from segvol_core.evaluation.report import conclusions, to_markdown
-from segvol_core.evaluation.report_files import check_folder, check_report, write_report
+from segvol_core.evaluation.report_files import check_folder, check_report
 from segvol_core.evaluation.score_csv import read_scores, to_csv
 from segvol_core.evaluation.summary import means_of_kinds, means_of_structures
+from segvol_core.whole_files import write_whole
 
 SCORES = [
     score("liver", PromptKind.BOX, 0.9, seconds=9.0, first_prompt=True),
@@ -108,7 +109,7 @@ def test_csv_gives_back_the_scores_it_was_written_from(tmp_path: Path) -> None:
         score("liver", PromptKind.BOX, 0.0, windows="masks", seconds=None, hausdorff95=None),
         score("spleen", PromptKind.BOX, 0.5, windows="published", agreement=0.75, name_rank=2),
     ]
-    write_report(tmp_path / "run.csv", to_csv(scores))
+    write_whole(tmp_path / "run.csv", to_csv(scores))
     assert read_scores(tmp_path / "run.csv") == scores
 
 
@@ -220,7 +221,7 @@ def test_a_folder_for_pictures_may_be_new_or_hold_other_files(tmp_path: Path) ->
 def test_a_report_that_the_disk_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "report.csv").mkdir()
     with pytest.raises(SegVolError, match="cannot be written: Is a directory"):
-        write_report(tmp_path / "report.csv", "text")
+        write_whole(tmp_path / "report.csv", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
-    write_report(tmp_path / "other.csv", "text")
+    write_whole(tmp_path / "other.csv", "text")
     assert (tmp_path / "other.csv").read_text() == "text"

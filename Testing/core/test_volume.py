@@ -92,6 +92,12 @@ def test_spacing_is_the_length_of_each_axis():
     assert volume.shape_kji == (3, 4, 5)
 
 
+@given(affines(oblique=True), shapes)
+def test_a_voxel_is_as_large_as_its_edges_make_it(affine, shape_kji):
+    volume = Volume(numbered(shape_kji), affine)
+    assert volume.voxel_ml == pytest.approx(np.prod(volume.spacing_ijk) / 1000)
+
+
 def test_changing_the_matrix_given_does_not_move_the_volume():
     affine = np.eye(4)
     volume = Volume(numbered((3, 4, 5)), affine)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segvol_core.batch.job import Outcome
+from segvol_core.whole_files import write_whole
 
 _COLUMNS = ("case", "segment", "found", "millilitres", "voxels", "seconds", "attempts", "note")
 TITLES = ("Case", "Found", "ml", "Seconds", "Note")
@@ -68,10 +69,14 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def write_report(folder: Path, outcomes: Sequence[Outcome]) -> tuple[Path, Path]:
-    """Write `report.csv` and `report.md`, each whole or not at all."""
+    """Write `report.csv` and `report.md`, each whole or not at all.
+
+    Raises
+    ------
+    SegVolError
+        If the disk refuses.
+    """
     files = folder / "report.csv", folder / "report.md"
     for file, text in zip(files, (to_csv(outcomes), to_markdown(outcomes)), strict=True):
-        unfinished = file.with_name(f".{file.name}.unfinished")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
+        write_whole(file, text)
     return files

@@ -19,10 +19,10 @@ from segvol_core.batch.job import Found, Job, Outcome
 from segvol_core.batch.records import write_record
 from segvol_core.batch.wanted import Wanted
 from segvol_core.devices import choose_device
-from segvol_core.errors import OrganError, SegVolError, SegVolWarning
+from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.memory_errors import is_out_of_memory
 from segvol_core.model.segvol import SegVol
-from segvol_core.segmentation_io import Segment, write_segmentation
+from segvol_core.segmentation_io import Segment, segment_of_organ, write_segmentation
 from segvol_core.session import Session
 from segvol_core.volume import Volume
 from segvol_core.volume_io import read_volume
@@ -99,14 +99,9 @@ def _model(weights: str, device: str) -> SegVol:
 
 
 def _segment(wanted: Wanted, mask: Mask) -> Segment:
-    try:
-        organ = organs.find(wanted.name)
-    except OrganError:
-        return Segment(wanted.name, mask)
-    return Segment(wanted.name, mask, organ.color, organ.terminology_entry())
+    return segment_of_organ(wanted.name, mask, organs.find_known(wanted.name))
 
 
 def _found(volume: Volume, wanted: Wanted, mask: Mask) -> Found:
     voxels = int(np.count_nonzero(mask))
-    cubic_mm = abs(float(np.linalg.det(volume.ijk_to_ras[:3, :3])))
-    return Found(wanted.name, voxels, voxels * cubic_mm / 1000)
+    return Found(wanted.name, voxels, voxels * volume.voxel_ml)

@@ -11,6 +11,7 @@ import typer
 
 from segvol_core.cli.command_group import ExitCode
 from segvol_core.cli.options import (
+    SEVERAL,
     CacheOption,
     DeviceOption,
     Precision,
@@ -25,8 +26,6 @@ from segvol_core.errors import PromptError
 
 if TYPE_CHECKING:
     from segvol_core.batch.job import Outcome
-
-_SEVERAL = "Several GPUs or computers"
 
 
 class Format(str, Enum):
@@ -88,7 +87,7 @@ def batch(
         typer.Option(
             min=1,
             help="CTs at once. Default: one for each GPU, or one.",
-            rich_help_panel=_SEVERAL,
+            rich_help_panel=SEVERAL,
         ),
     ] = None,
     ray_address: RayAddressOption = None,

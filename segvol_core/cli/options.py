@@ -10,7 +10,10 @@ import typer
 
 from segvol_core.cli.command_group import remember_verbose
 
-COMPUTING, OUTPUT = "Computing", "Output"
+COMPUTING, OUTPUT, SEVERAL = "Computing", "Output", "Several GPUs or computers"
+"""Headings of options in the help."""
+
+WEIGHTS_HELP = "starter (bundled), segvol (after `segvol download`), or a checkpoint file."
 
 
 class Windows(str, Enum):
@@ -32,7 +35,7 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights",
         metavar="NAME|FILE",
-        help="starter (bundled), segvol (after `segvol download`), or a checkpoint file.",
+        help=WEIGHTS_HELP,
         rich_help_panel=COMPUTING,
     ),
 ]
@@ -110,7 +113,7 @@ RayAddressOption = Annotated[
         metavar="HOST:PORT",
         help="Ray cluster to join. Default: one is started on this computer, and ends with the "
         "command.",
-        rich_help_panel="Several GPUs or computers",
+        rich_help_panel=SEVERAL,
     ),
 ]
 

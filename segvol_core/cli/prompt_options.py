@@ -158,7 +158,8 @@ def requested_segments(
         ]
     if not marks:
         raise PromptError("There is no prompt: give --text, --point or --box.")
-    return [SegmentRequest(name or DEFAULT_NAME, _organ_called(name), None, marks)]
+    organ = None if name is None else organs.find_known(name)
+    return [SegmentRequest(name or DEFAULT_NAME, organ, None, marks)]
 
 
 def _organs(texts: Sequence[str], *, free_text: bool) -> list[Organ]:
@@ -169,13 +170,6 @@ def _organs(texts: Sequence[str], *, free_text: bool) -> list[Organ]:
     except OrganError as error:
         message = f"{error} `segvol organs` lists them; --free-text passes any text as it is."
         raise OrganError(message, error.suggestions) from error
-
-
-def _organ_called(name: str | None) -> Organ | None:
-    try:
-        return None if name is None else organs.find(name)
-    except OrganError:
-        return None
 
 
 def _point(text: str, option: str, *, positive: bool) -> Point:

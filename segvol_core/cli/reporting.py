@@ -12,9 +12,10 @@ from segvol_core.errors import SegVolError
 from segvol_core.evaluation import plots
 from segvol_core.evaluation.comparison import comparison_markdown
 from segvol_core.evaluation.report import to_markdown
-from segvol_core.evaluation.report_files import check_folder, check_report, write_report
+from segvol_core.evaluation.report_files import check_folder, check_report
 from segvol_core.evaluation.score_csv import read_scores, to_csv
 from segvol_core.evaluation.scoring import Score
+from segvol_core.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ def report(scores: Sequence[Score], outputs: Outputs, earlier: Sequence[Score] |
         If the disk refuses.
     """
     if outputs.csv is not None:
-        write_report(outputs.csv, to_csv(scores))
+        write_whole(outputs.csv, to_csv(scores))
     tables = to_markdown(scores)
     if earlier is not None and outputs.compare is not None:
         tables += "\n" + comparison_markdown(earlier, scores, outputs.compare.name)
     typer.echo(tables, nl=False)
     if outputs.markdown is not None:
-        write_report(outputs.markdown, tables)
+        write_whole(outputs.markdown, tables)
     if outputs.plots is not None:
         _write_plots(scores, outputs.plots)
 
@@ -81,4 +82,4 @@ def _write_plots(scores: Sequence[Score], folder: Path) -> None:
     except OSError as error:
         raise SegVolError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     for name, picture in plots.plots(scores).items():
-        write_report(folder / name, picture)
+        write_whole(folder / name, picture)

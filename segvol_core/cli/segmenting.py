@@ -25,7 +25,12 @@ from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.inference import Stage
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Prompts
-from segvol_core.segmentation_io import Segment, check_target, target_files, write_segmentation
+from segvol_core.segmentation_io import (
+    check_target,
+    segment_of_organ,
+    target_files,
+    write_segmentation,
+)
 from segvol_core.session import NOTHING_FOUND, Session
 from segvol_core.volume import Volume
 from segvol_core.volume_io import read_volume
@@ -157,7 +162,10 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
             files = write_segmentation(
                 task.output,
                 volume,
-                [_segment_of(*pair) for pair in zip(task.requests, answers, strict=True)],
+                [
+                    segment_of_organ(request.name, answer.mask, request.organ)
+                    for request, answer in zip(task.requests, answers, strict=True)
+                ],
                 split=task.split,
             )
         clock.lap("write")
@@ -226,17 +234,9 @@ def _segment(
     return [answers[index] for index in range(len(prompts))]
 
 
-def _segment_of(request: SegmentRequest, answer: Answer) -> Segment:
-    if request.organ is None:
-        return Segment(request.name, answer.mask)
-    organ = request.organ
-    return Segment(request.name, answer.mask, organ.color, organ.terminology_entry())
-
-
 def _results(
     task: Task, volume: Volume, answers: Sequence[Answer], files: Sequence[Path]
 ) -> list[SegmentResult]:
-    millilitres_per_voxel = abs(np.linalg.det(volume.ijk_to_ras[:3, :3])) / 1000
     results = []
     for index, (request, answer) in enumerate(zip(task.requests, answers, strict=True)):
         voxels = int(np.count_nonzero(answer.mask))
@@ -245,7 +245,7 @@ def _results(
                 name=request.name,
                 text=request.text,
                 voxels=voxels,
-                millilitres=float(voxels * millilitres_per_voxel),
+                millilitres=voxels * volume.voxel_ml,
                 coarse_seconds=answer.coarse_seconds,
                 final_seconds=answer.final_seconds,
                 file=files[index if task.split else 0],

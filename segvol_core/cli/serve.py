@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from segvol_core.cli.options import (
+    COMPUTING,
+    SEVERAL,
+    WEIGHTS_HELP,
     CacheOption,
     DeviceOption,
     Precision,
@@ -21,7 +24,6 @@ from segvol_core.errors import SegVolError
 
 _ACCESS = "Who can reach it"
 _LIMITS = "Limits"
-_SEVERAL = "Several GPUs or computers"
 _STARTING = "For programs that start it"
 
 
@@ -61,9 +63,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="starter (bundled), segvol (after `segvol download`), or a checkpoint file. "
-            "Repeatable; clients choose, the first is the default.",
-            rich_help_panel="Computing",
+            help=f"{WEIGHTS_HELP} Repeatable; clients choose, the first is the default.",
+            rich_help_panel=COMPUTING,
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -73,7 +74,7 @@ def serve(
     encode_ahead: Annotated[
         bool,
         typer.Option(
-            help="Whether to encode volumes while nobody waits.", rich_help_panel="Computing"
+            help="Whether to encode volumes while nobody waits.", rich_help_panel=COMPUTING
         ),
     ] = True,
     memory_mb: Annotated[
@@ -102,12 +103,12 @@ def serve(
             "--ray",
             help="Compute in several processes with Ray Serve; each user's volumes stay with one "
             "of them.",
-            rich_help_panel=_SEVERAL,
+            rich_help_panel=SEVERAL,
         ),
     ] = False,
     replicas: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes. Default: one for each GPU.", rich_help_panel=_SEVERAL),
+        typer.Option(min=1, help="Processes. Default: one for each GPU.", rich_help_panel=SEVERAL),
     ] = None,
     ray_address: RayAddressOption = None,
     ready_file: Annotated[

@@ -31,7 +31,7 @@ from segvol_core.evaluation.metrics import Mask, dice
 from segvol_core.evaluation.structures import Structure
 from segvol_core.inference import Stage
 from segvol_core.prompts import Prompts
-from segvol_core.segmentation_io import Segment, write_segmentation
+from segvol_core.segmentation_io import segment_of_organ, write_segmentation
 from segvol_core.session import Session
 from segvol_core.weights import load_model
 
@@ -134,7 +134,6 @@ def _ask(
         if update.stage is Stage.FINAL and update.mask is not None:
             masks[update.index] = update.mask
     seconds = time.perf_counter() - started
-    voxel_ml = abs(float(np.linalg.det(case.volume.ijk_to_ras[:3, :3]))) / 1000
     return [
         Answer(
             question,
@@ -142,7 +141,7 @@ def _ask(
             seconds,
             dice(masks[index], question.label),
             baselines(question.label),
-            int(masks[index].sum()) * voxel_ml,
+            int(masks[index].sum()) * case.volume.voxel_ml,
         )
         for index, question in enumerate(questions)
     ]
@@ -179,11 +178,8 @@ def _print_table(console: Console, case: LabelledCase, answers: Sequence[Answer]
 
 def _write(folder: Path, case: LabelledCase, answers: Sequence[Answer]) -> list[Path]:
     segments = [
-        Segment(
-            _title(answer.question),
-            np.ascontiguousarray(answer.mask),
-            answer.question.organ.color,
-            answer.question.organ.terminology_entry(),
+        segment_of_organ(
+            _title(answer.question), np.ascontiguousarray(answer.mask), answer.question.organ
         )
         for answer in answers
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from segvol_core import organs
-from segvol_core.errors import OrganError, SegVolError
+from segvol_core.errors import SegVolError
 from segvol_core.evaluation.metrics import Mask, bounding_box, region_between
 from segvol_core.prompts import Box, Point, Prompts, box_from_ijk, point_from_ijk
 from segvol_core.volume import Volume
@@ -96,10 +96,8 @@ def prompts_from_label(volume: Volume, mask: Mask, name: str, kind: PromptKind) 
 
 def prompt_text(name: str) -> str | None:
     """What the model is given for a structure's name, or None if the vocabulary lacks it."""
-    try:
-        return organs.find(name).prompt
-    except OrganError:
-        return None
+    organ = organs.find_known(name)
+    return None if organ is None else organ.prompt
 
 
 def click(volume: Volume, mask: Mask, *, positive: bool = True) -> Point:

@@ -43,21 +43,3 @@ def check_folder(folder: Path, names: Sequence[str], *, overwrite: bool = False)
         raise SegVolError(f"{folder} is a file, not a folder.")
     for name in names:
         check_report(folder / name, overwrite=overwrite)
-
-
-def write_report(path: Path, content: str | bytes) -> None:
-    """Write a report, whole or not at all.
-
-    Raises
-    ------
-    SegVolError
-        If the disk refuses; a file that was there stays as it is then.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        unfinished.replace(path)
-    except OSError as error:
-        raise SegVolError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

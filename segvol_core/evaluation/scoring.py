@@ -265,5 +265,4 @@ def _millilitres(mask: Mask, case: LabelledCase) -> float | None:
     voxels = int(np.count_nonzero(mask))
     if not case.in_millimetres:
         return None if voxels else 0.0
-    voxel_mm3 = abs(np.linalg.det(case.volume.ijk_to_ras[:3, :3]))
-    return float(voxels * voxel_mm3 / 1000)
+    return voxels * case.volume.voxel_ml

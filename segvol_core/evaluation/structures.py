@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from segvol_core import organs
-from segvol_core.errors import OrganError
 from segvol_core.evaluation.label_maps import EvaluationError
+
+_organ = cache(organs.find_known)
+"""Patterns are held against the same names again and again."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,3 @@ def same_structure(wanted: str, name: str) -> bool:
 def _meant(wanted: Iterable[str], names: Sequence[str]) -> list[str]:
     patterns = list(wanted)
     return [name for name in names if any(same_structure(each, name) for each in patterns)]
-
-
-@cache
-def _organ(name: str) -> organs.Organ | None:
-    try:
-        return organs.find(name)
-    except OrganError:
-        return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segvol_core import __version__
 from segvol_core.errors import SegVolError
+from segvol_core.whole_files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +34,14 @@ def reported_start(path: Path | None) -> Iterator[Callable[[str], None]]:
         nonlocal told
         told = True
         if path is not None:
-            _write(path, {"url": url, "pid": os.getpid(), "version": __version__})
+            write_whole(path, json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
 
     try:
         yield tell
     except BaseException as error:
         _log.error("ended: %s", _sentence(error))  # The command prints the rest.
         if path is not None and not told:
-            _write(path, {"error": _sentence(error)})
+            write_whole(path, json.dumps({"error": _sentence(error)}))
         raise
 
 
@@ -52,15 +53,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "The start was cancelled."
     return f"A fault of the program ({type(error).__name__}: {error})."
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Whole or not at all, so that a reader never sees half of it."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        unfinished.write_text(json.dumps(content), encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise SegVolError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
