@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from small_config import SMALL
+from torch import Tensor
 
 from segvol_core.model.segvol import SegVol
 
@@ -13,3 +14,9 @@ from segvol_core.model.segvol import SegVol
 def small() -> SegVol:
     torch.manual_seed(0)
     return SegVol(SMALL).eval()
+
+
+@pytest.fixture(scope="session")
+def state(small: SegVol) -> dict[str, Tensor]:
+    """Copies of all tensors of the small network."""
+    return {name: tensor.clone() for name, tensor in small.state_dict().items()}
