@@ -71,6 +71,7 @@ class _WindowPrompt:
     points: tuple[Tensor, Tensor] | None
     box: Tensor | None
     coarse: Tensor | None = None
+    drawn_box: Tensor | None = None
 
 
 class ZoomOutZoomIn:
@@ -201,8 +202,11 @@ class ZoomOutZoomIn:
         foreground = logits > 0
         if self._placement == "lattice":
             self._add_what_the_user_said(foreground, prompt)
-        region = zoom.region_of_interest(foreground, self._window)
-        windows = [] if region is None else self._windows(region, foreground)
+        found = self._where_to_look(foreground, prompt)
+        if found is None:
+            return _Focus(low, vector, None, {}), logits
+        region = zoom.region_of_interest(found, self._shape, self._window)
+        windows = self._windows(region, found)
         requests = {
             window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
@@ -216,12 +220,21 @@ class ZoomOutZoomIn:
         for z, y, x in prompt.positive.tolist():
             foreground[z, y, x] = True
 
-    def _windows(self, region: Region, foreground: Tensor) -> list[Window]:
+    def _where_to_look(self, foreground: Tensor, prompt: ImagePrompt) -> tuple[Size3, Size3] | None:
+        """First and last voxel of what is looked at closer, or None if nothing was found.
+
+        Where a network is shown the drawn box when zooming in, it looks at all of it and at the
+        clicks, and nowhere else.
+        """
+        if self._placement == "published" or self._model.refinement is None or prompt.box is None:
+            return bounding_box(foreground)
+        marked = torch.cat([torch.tensor(prompt.box), prompt.positive])
+        low, last = (tuple(each.tolist()) for each in (marked.amin(0), marked.amax(0)))
+        return low, last
+
+    def _windows(self, region: Region, found: tuple[Size3, Size3]) -> list[Window]:
         if self._placement == "published":
             return zoom.published_windows(region, self._window)
-        found = bounding_box(foreground)
-        if found is None:
-            return []
         low, last = found
         tight = Region(low, (last[0] + 1, last[1] + 1, last[2] + 1))
         return zoom.lattice_cover(tight, self._shape, self._window)
@@ -236,7 +249,8 @@ class ZoomOutZoomIn:
         points = None
         if len(prompt.points):
             points = zoom.points_in_window(prompt, window, self._shape, self._window)
-        return _WindowPrompt(points, box, coarse)
+        drawn = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
+        return _WindowPrompt(points, box, coarse, drawn)
 
     def _coarse_in(self, window: Window, logits: Tensor) -> Tensor | None:
         """Coarse logits in a window (1, D, H, W), for networks that look at them."""
@@ -291,6 +305,7 @@ class ZoomOutZoomIn:
                 boxes=None if prompt.box is None else prompt.box.to(device),
                 text_embedding=None if text_embedding is None else text_embedding.to(device),
                 coarse=None if prompt.coarse is None else prompt.coarse.to(device),
+                drawn_boxes=None if prompt.drawn_box is None else prompt.drawn_box.to(device),
                 image=image[None].to(device),
             )
         return logits.cpu()

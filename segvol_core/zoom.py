@@ -164,20 +164,24 @@ def interpolate_zoomed_out(logits: Tensor, shape: Size3) -> Tensor:
     ]
 
 
+def box_relative_to(box: tuple[Size3, Size3], origin: Size3) -> Tensor:
+    """A box counted from another voxel: (1, 6), not clipped."""
+    return torch.tensor(
+        [[float(a - o) for corner in box for a, o in zip(corner, origin, strict=True)]]
+    )
+
+
 # -- Zoom-in -------------------------------------------------------------------------------------
 
 
-def region_of_interest(foreground: Tensor, window: Size3) -> Region | None:
-    """Bounding box of a mask, padded to the window's size where it is smaller (published rule).
+def region_of_interest(found: tuple[Size3, Size3], shape: Size3, window: Size3) -> Region:
+    """First and last voxel of a mask, padded to the window's size if smaller (published rule).
 
-    Returns None where nothing is true. The published upper end is clamped to the shape and then
-    taken as inclusive; what that adds beyond the image is empty.
+    The published upper end is clamped to the shape and then taken as inclusive; what that adds
+    beyond the image is empty.
     """
-    found = bounding_box(foreground)
-    if found is None:
-        return None
     low, high = [], []
-    for first, last, w, n in zip(*found, window, foreground.shape, strict=True):
+    for first, last, w, n in zip(*found, window, shape, strict=True):
         padding = max(0, w - (last - first + 1)) // 2
         low.append(max(0, first - padding))
         high.append(min(n, min(n, last + padding) + 1))

@@ -63,14 +63,14 @@ def test_edges_inside_a_patch_are_learnt_in_a_few_steps() -> None:
     refinement = Refinement(REFINED)
     optimiser = torch.optim.Adam(refinement.parameters(), 0.02)
     grid = [4 * n for n in REFINED.grid]
-    maps, logits = torch.zeros(1, 9, *grid), torch.zeros(1, 1, *grid)
+    maps, drawn, logits = (torch.zeros(1, n, *grid) for n in (9, 2, 1))
     tokens = torch.zeros(1, REFINED.tokens, REFINED.width)
     losses = []
     for _ in range(30):
         image = (torch.rand(1, *grid) > 0.5).float()
         image = torch.nn.functional.interpolate(image[None], SMALL.window)[0]
         target = torch.nn.functional.adaptive_avg_pool3d(image, tuple(grid))[None]
-        added = refinement(image, maps, logits, tokens)
+        added = refinement(image, maps, drawn, logits, tokens)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(added, target)
         optimiser.zero_grad()
         loss.backward()

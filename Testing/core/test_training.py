@@ -305,17 +305,28 @@ def test_clicks_lie_where_their_label_says(box: tuple[int, ...], seed: int) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(box=boxes, seed=st.integers(0, 10**6))
-def test_boxes_are_near_the_target_and_inside_the_window(box: tuple[int, ...], seed: int) -> None:
-    mask = blob(box, seed)
-    drawn = simulate.simulate_box(mask, np.random.default_rng(seed))
-    tight = simulate.box_of(mask)
-    inside = np.argwhere(mask)
+def test_boxes_are_near_the_target_zoomed_out_and_in(box: tuple[int, ...], seed: int) -> None:
+    overview = blob(box, seed)
+    # The window is the middle of the overview, whose voxels are twice as long.
+    positions = tuple(n / 4 - 0.25 + torch.arange(n) / 2 for n in overview.shape)
+    nearest = [np.rint(axis.numpy()).astype(int) for axis in positions]
+    window = overview[np.ix_(*nearest)]
+    out, drawn = simulate.simulate_box(overview, window, positions, np.random.default_rng(seed))
+    tight = simulate.box_of(overview)
+    inside = np.argwhere(overview)
     assert (tight[:3] == inside.min(0)).all()
     assert (tight[3:] == inside.max(0)).all()
-    assert (drawn[:3] >= 0).all()
-    assert (drawn[3:] < mask.shape).all()
-    assert (drawn[:3] <= drawn[3:]).all()
-    assert np.abs(drawn - tight).max() <= 3
+    assert (out[:3] >= 0).all()
+    assert (out[3:] < overview.shape).all()
+    assert (out[:3] <= out[3:]).all()
+    assert np.abs(out - tight).max() <= 3
+    # The same box: each of its sides lies within a voxel of the overview's.
+    first = np.array([float(axis[0]) for axis in positions] * 2)
+    assert np.abs((first + drawn / 2).clip(0, np.tile(overview.shape, 2) - 1) - out).max() <= 0.5
+    if window.any():
+        shown = simulate.box_of(window)
+        cut = np.concatenate([shown[:3] == 0, shown[3:] == np.array(window.shape) - 1])
+        assert np.abs(drawn - shown)[~cut].max(initial=0) <= 4
 
 
 def test_the_centre_of_an_organ_is_deep_inside_it() -> None:

@@ -16,7 +16,7 @@ from segvol_core.embeddings import WindowEncoder
 from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
-from segvol_core.preprocessing import prepare
+from segvol_core.preprocessing import bounding_box, prepare
 from segvol_core.zoom import ImagePrompt, Region
 
 WINDOW = (8, 64, 64)
@@ -96,14 +96,16 @@ def test_regions_of_interest_are_the_published_ones() -> None:
         foreground = torch.zeros(case["shape"], dtype=torch.bool)
         low, high = case["foreground"]
         foreground[tuple(low)] = foreground[tuple(high)] = True
-        region = zoom.region_of_interest(foreground, tuple(case["window"]))
+        found = bounding_box(foreground)
+        assert found is not None
+        region = zoom.region_of_interest(found, tuple(case["shape"]), tuple(case["window"]))
         first, last = case["roi"][:3], case["roi"][3:]
         stop = [min(b + 1, n) for b, n in zip(last, case["shape"], strict=True)]
         assert region == Region(tuple(first), tuple(stop))
 
 
-def test_an_empty_coarse_mask_has_no_region() -> None:
-    assert zoom.region_of_interest(torch.zeros(4, 5, 6, dtype=torch.bool), WINDOW) is None
+def test_an_empty_coarse_mask_is_not_looked_at_closer() -> None:
+    assert bounding_box(torch.zeros(4, 5, 6, dtype=torch.bool)) is None
 
 
 sizes = st.tuples(*(st.integers(1, 4 * w) for w in WINDOW))

@@ -64,7 +64,7 @@ class PromptPriors(nn.Module):
         shape = [4 * n for n in self._grid]
         maps = image_embedding.new_zeros(batch, MAPS, *shape, dtype=torch.float32)
         if boxes is not None:
-            maps[:, 0:2] = self._of_box(boxes)
+            maps[:, 0:2] = self.of_box(boxes)
         if points is not None:
             for label, first in ((1, 2), (0, 4)):
                 maps[:, first : first + 2] = self._near(points[0], points[1] == label)
@@ -89,18 +89,11 @@ class PromptPriors(nn.Module):
         weights = self.to_weights(mask_token)
         return torch.einsum("bk,bkdhw->bdhw", weights.float(), maps).unsqueeze(1)
 
-    def _cells(self, device: torch.device) -> list[Tensor]:
-        """Voxel position of each cell of the logits, per axis, shaped to be combined."""
-        cells = []
-        for axis, (n, w) in enumerate(zip(self._grid, self._window, strict=True)):
-            position = (torch.arange(4 * n, device=device) + 0.5) * (w / (4 * n)) - 0.5
-            view = [1, 1, 1, 1]
-            view[axis + 1] = -1
-            cells.append(position.reshape(view))
-        return cells
+    def of_box(self, boxes: Tensor) -> Tensor:
+        """Two maps (n, 2, 4 d, 4 h, 4 w) of boxes (n, 6), which may reach beyond the window.
 
-    def _of_box(self, boxes: Tensor) -> Tensor:
-        """Levels of the inscribed ellipsoid (1 in its centre, 0 on it); and -1 outside the box."""
+        Levels of the inscribed ellipsoid (1 in its centre, 0 on it); and -1 outside the box.
+        """
         low, high = boxes.float().reshape(-1, 2, 3, 1, 1, 1).unbind(1)
         centre, radius = (low + high) / 2, (high - low + 1) / 2
         squares = outside = torch.zeros((), device=boxes.device)
@@ -110,6 +103,16 @@ class PromptPriors(nn.Module):
             outside = torch.maximum(outside, (apart > radius[:, axis]).float())
         level = (1 - squares).clamp(min=_LOWEST_LEVEL)
         return torch.stack([level, -outside], dim=1)
+
+    def _cells(self, device: torch.device) -> list[Tensor]:
+        """Voxel position of each cell of the logits, per axis, shaped to be combined."""
+        cells = []
+        for axis, (n, w) in enumerate(zip(self._grid, self._window, strict=True)):
+            position = (torch.arange(4 * n, device=device) + 0.5) * (w / (4 * n)) - 0.5
+            view = [1, 1, 1, 1]
+            view[axis + 1] = -1
+            cells.append(position.reshape(view))
+        return cells
 
     def _near(self, voxels: Tensor, chosen: Tensor) -> Tensor:
         """Nearness to the nearest of the chosen points, on two scales: 1 there, 0 far away."""

@@ -4,7 +4,9 @@ The published decoder makes every voxel's logit from a token that stands for a w
 image, and 96 000 CTs teach it where edges run inside. The starter has too few CTs for that. With
 ``config.refinement_width`` a small U-Net (Ronneberger et al. 2015) sees the window's grey values,
 the maps of the prompts and the decoder's logits on the grid of the logits, the decoder's tokens in
-its lowest level (as in UNETR, Hatamizadeh et al. 2022), and adds to the logits.
+its lowest level (as in UNETR, Hatamizadeh et al. 2022), and adds to the logits. When zooming in it
+also sees the box as it was drawn, of which the published procedure keeps only what the coarse mask
+made of it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.prompt_priors import MAPS
 
+_BOX_MAPS = 2
 _GROUPS = 4
 _LARGEST_LOGIT = 12.0
 _SCALE_OF_LOGITS = 4.0
@@ -28,7 +31,7 @@ class Refinement(nn.Module):
         super().__init__()
         width = config.refinement_width
         self._grid = config.grid
-        self.first = Block(2 + MAPS, width)
+        self.first = Block(2 + MAPS + _BOX_MAPS, width)
         self.down = nn.Conv3d(width, 2 * width, 2, stride=2)
         self.second = Block(2 * width, 2 * width)
         self.down_again = nn.Conv3d(2 * width, 4 * width, 2, stride=2)
@@ -43,7 +46,9 @@ class Refinement(nn.Module):
         for parameter in self.to_logits.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, image: Tensor, maps: Tensor, logits: Tensor, tokens: Tensor) -> Tensor:
+    def forward(
+        self, image: Tensor, maps: Tensor, drawn_box: Tensor, logits: Tensor, tokens: Tensor
+    ) -> Tensor:
         """An addition to the logits.
 
         Parameters
@@ -52,6 +57,8 @@ class Refinement(nn.Module):
             (1 or batch, D, H, W), grey values in [0, 1].
         maps
             (batch, ``MAPS``, 4 d, 4 h, 4 w), from :class:`PromptPriors`.
+        drawn_box
+            (batch, 2, 4 d, 4 h, 4 w), from :meth:`PromptPriors.of_box`; zeros without a box.
         logits
             (batch, 1, 4 d, 4 h, 4 w).
         tokens
@@ -66,6 +73,7 @@ class Refinement(nn.Module):
         seen = [
             (2 * grey - 1).expand(len(logits), -1, -1, -1, -1),
             maps,
+            drawn_box,
             logits.float().clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT) / _SCALE_OF_LOGITS,
         ]
         first = self.first(torch.cat(seen, dim=1))

@@ -42,6 +42,7 @@ class SegVol(nn.Module):
         boxes: Tensor | None = None,
         text_embedding: Tensor | None = None,
         coarse: Tensor | None = None,
+        drawn_boxes: Tensor | None = None,
         image: Tensor | None = None,
     ) -> Tensor:
         """Low-resolution logits of each prompt on embedded windows.
@@ -54,6 +55,9 @@ class SegVol(nn.Module):
             As in :meth:`PromptEncoder.forward`, in any combination.
         coarse
             Logits (batch, D, H, W) of zooming out in this window.
+        drawn_boxes
+            (batch, 6) boxes of the user where ``boxes`` are what zooming out has made of them; they
+            may reach beyond the window. Only a network with a refinement looks at them.
         image
             The windows (1 or batch, D, H, W). Only a network with ``config.prompt_priors`` looks at
             them, which it needs, and at the coarse logits.
@@ -88,7 +92,12 @@ class SegVol(nn.Module):
         )
         logits = logits + self.prompt_priors.on_logits(maps, mask_token)
         if self.refinement is not None:
-            logits = logits + self.refinement(image, maps, logits, tokens)
+            drawn = maps.new_zeros(len(maps), 2, *maps.shape[2:])
+            if drawn_boxes is not None:
+                drawn = self.prompt_priors.of_box(drawn_boxes)
+            elif boxes is not None and coarse is None:
+                drawn = self.prompt_priors.of_box(boxes)
+            logits = logits + self.refinement(image, maps, drawn, logits, tokens)
         return logits
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:

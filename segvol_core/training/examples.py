@@ -46,9 +46,9 @@ class PromptBatch:
     ----------
     overview_target, window_target
         (n, D, H, W) bool.
-    overview_points, window_points, overview_boxes, texts
-        As the network takes them, n of each; None where the kind has none. A window's boxes come
-        of zooming out.
+    overview_points, window_points, overview_boxes, window_boxes, texts
+        As the network takes them, n of each; None where the kind has none. The boxes are as drawn,
+        and may reach beyond the window.
     """
 
     kind: Kind
@@ -57,6 +57,7 @@ class PromptBatch:
     overview_points: tuple[Tensor, Tensor] | None
     window_points: tuple[Tensor, Tensor] | None
     overview_boxes: Tensor | None
+    window_boxes: Tensor | None
     texts: list[str] | None
 
 
@@ -214,7 +215,7 @@ class ExampleSource:
             chosen = self._nameless_targets(targets, masks, rng, unions="box" in kind)
         if not chosen:
             return None
-        overview_points, window_points, boxes = None, None, None
+        overview_points, window_points, overview_boxes, window_boxes = None, None, None, None
         if "points" in kind:
             clicks = [
                 simulate.simulate_clicks(*target, targets.positions, rng) for target in chosen
@@ -222,13 +223,22 @@ class ExampleSource:
             overview_points = simulate.stack_points([out for out, _ in clicks])
             window_points = simulate.stack_points([inside for _, inside in clicks])
         if "box" in kind:
-            drawn = [simulate.simulate_box(whole, rng) for whole, _ in chosen]
-            boxes = torch.from_numpy(np.stack(drawn))
+            drawn = [simulate.simulate_box(*target, targets.positions, rng) for target in chosen]
+            overview_boxes, window_boxes = (
+                torch.from_numpy(np.stack(sides)) for sides in zip(*drawn, strict=True)
+            )
         whole_target, window_target = (
             torch.from_numpy(np.stack(m)) for m in zip(*chosen, strict=True)
         )
         return PromptBatch(
-            kind, whole_target, window_target, overview_points, window_points, boxes, texts
+            kind=kind,
+            overview_target=whole_target,
+            window_target=window_target,
+            overview_points=overview_points,
+            window_points=window_points,
+            overview_boxes=overview_boxes,
+            window_boxes=window_boxes,
+            texts=texts,
         )
 
     def _nameless_targets(

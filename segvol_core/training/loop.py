@@ -218,6 +218,7 @@ def prompt_losses(
         boxes=box,
         text_embedding=texts,
         coarse=coarse,
+        drawn_boxes=None if prompts.window_boxes is None else prompts.window_boxes.to(device),
         image=images[1:],
     )
     with torch.autocast(device.type, enabled=False):

@@ -20,12 +20,16 @@ from segvol_core.training.augmentation import Positions
 
 BoolArray = npt.NDArray[np.bool_]
 Voxel = npt.NDArray[np.int64]
+Box = npt.NDArray[np.float32]
+"""First and last voxel (6,), inclusive."""
 
 POINT_SLOTS = 5
 """Points that a window gets when zooming in (published code: 1 random, up to 4 more)."""
 
 _MAX_CLICKS = 4
 _MAX_NEGATIVE = 2
+_SIDE_HIDDEN_BY = 1.5
+"""Overview voxels by which a side may seem to lie elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,26 @@ def simulate_clicks(
     return overview, _points(inside, outside, silent)
 
 
-def simulate_box(mask: BoolArray, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A box drawn by hand: each side off by up to 5 % of the extent, and by up to a voxel."""
-    tight: npt.NDArray[np.float32] = box_of(mask)
+def simulate_box(
+    overview_mask: BoolArray, window_mask: BoolArray, positions: Positions, rng: np.random.Generator
+) -> tuple[Box, Box]:
+    """A box drawn by hand: each side off by up to 5 % of the extent, and by up to a window voxel.
+
+    Parameters are as in :func:`simulate_clicks`.
+
+    Returns
+    -------
+    overview, window
+        The same box as first and last voxel of both; in the window it may reach beyond.
+    """
+    grid = _Grid(positions)
+    tight = grid.sharpened(grid.box_in_window(box_of(overview_mask)), window_mask)
     extent = tight[3:] - tight[:3] + 1
     reach = np.tile(extent * 0.05, 2) + rng.uniform(0, 1, 6) * np.tile(np.minimum(1, extent / 8), 2)
-    last = np.tile(np.array(mask.shape) - 1, 2)
-    moved = np.clip(np.round(tight + rng.uniform(-1, 1, 6) * reach), 0, last)
-    moved[3:] = np.maximum(moved[3:], moved[:3])
-    drawn: npt.NDArray[np.float32] = moved.astype(np.float32)
-    return drawn
+    drawn = np.round(tight + rng.uniform(-1, 1, 6) * reach)
+    drawn[3:] = np.maximum(drawn[3:], drawn[:3])
+    overview = np.concatenate([grid.in_overview(drawn[:3]), grid.in_overview(drawn[3:])])
+    return overview.astype(np.float32), drawn.astype(np.float32)
 
 
 def stack_points(prompts: Sequence[PointPrompt]) -> tuple[Tensor, Tensor]:
@@ -122,8 +136,8 @@ def random_voxel(mask: BoolArray, rng: np.random.Generator) -> Voxel:
     return np.array(np.unravel_index(inside[rng.integers(len(inside))], mask.shape))
 
 
-def box_of(mask: BoolArray) -> npt.NDArray[np.float32]:
-    """Tight box: first and last voxel (inclusive)."""
+def box_of(mask: BoolArray) -> Box:
+    """Tight box round a mask that is not empty."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     low = [axis.start for axis in box]
     high = [axis.stop - 1 for axis in box]
@@ -138,11 +152,32 @@ class _Grid:
         self._step = np.array([float(axis[1] - axis[0]) for axis in positions])
         self._shape = np.array([len(axis) for axis in positions])
 
-    def in_overview(self, voxel: Voxel) -> Voxel:
+    def in_overview(self, voxel: Voxel | npt.NDArray[np.float64]) -> Voxel:
         """The overview voxel in which the middle of a window voxel lies."""
         place = np.rint(self._first + voxel * self._step)
         inside: Voxel = np.clip(place, 0, self._shape - 1).astype(np.int64)
         return inside
+
+    def box_in_window(self, box: Box) -> npt.NDArray[np.float64]:
+        """A box of the overview, side for side, in window voxels; it may reach beyond them."""
+        low = (box[:3] - 0.5 - self._first) / self._step + 0.5
+        high = (box[3:] + 0.5 - self._first) / self._step - 0.5
+        return np.concatenate([low, np.maximum(low, high)])
+
+    def sharpened(
+        self, box: npt.NDArray[np.float64], window_mask: BoolArray
+    ) -> npt.NDArray[np.float64]:
+        """The box with those sides that the window shows where the window shows them.
+
+        A voxel of the overview is several of the window, and hides by as many where a side is.
+        """
+        if not window_mask.any():
+            return box
+        shown = box_of(window_mask).astype(np.float64)
+        last = np.array(window_mask.shape) - 1
+        cut = np.concatenate([shown[:3] == 0, shown[3:] == last])
+        near = np.abs(shown - box) <= _SIDE_HIDDEN_BY / np.tile(self._step, 2)
+        return np.where(near & ~cut, shown, box)
 
     def in_window(self, voxel: Voxel, rng: np.random.Generator) -> Voxel | None:
         """A window voxel that an overview voxel stands for, or None outside the window."""
