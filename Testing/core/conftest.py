@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from small_config import SMALL
@@ -20,3 +21,9 @@ def small() -> SegVol:
 def state(small: SegVol) -> dict[str, Tensor]:
     """Copies of all tensors of the small network."""
     return {name: tensor.clone() for name, tensor in small.state_dict().items()}
+
+
+@pytest.fixture
+def ct_voxels() -> np.ndarray:
+    """Voxels (k, j, i) over the range of a CT, all rows and slices different."""
+    return np.random.default_rng(0).integers(-1000, 1500, (6, 8, 10)).astype(np.int16)
