@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,14 @@ import yaml
 from command_line import assert_refused, run
 from made_cts import ORGANS, TINY, write_image, write_named_folder
 from pydantic import TypeAdapter
+from training_runs import figures, log, stop_after
 
 from segvol_core.model.config import PUBLISHED
 from segvol_core.model.segvol import SegVol
-from segvol_core.training import results
 from segvol_core.training.cases import prepare_cases
 from segvol_core.training.checkpoint import CheckpointError
 from segvol_core.training.data.named_folder import FolderDescription
 from segvol_core.training.data.records import TrainingDataError
-from segvol_core.training.loop import Progress
 from segvol_core.training.preparation import records_of
 from segvol_core.training.run import run_training
 from segvol_core.training.run_settings import SettingsError
@@ -69,16 +66,6 @@ def settings_of(folder: Path, cts: Path, **settings: Any) -> TrainingSettings:
     return read_settings(config(folder, cts, **settings))
 
 
-def log(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def figures(folder: Path) -> list[tuple[str, ...]]:
-    """The log without the clock."""
-    return [tuple(v for k, v in line.items() if k != "minutes") for line in log(folder)]
-
-
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_model(path).state_dict()
 
@@ -86,18 +73,6 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def same(first: Path, second: Path) -> bool:
     one, other = weights(first), weights(second)
     return all(torch.equal(one[name], other[name]) for name in one)
-
-
-def stop_after(step: int, monkeypatch: pytest.MonkeyPatch, how: Callable[[], object]) -> None:
-    """Let something happen during a training, after so many steps."""
-    note = results.History.note
-
-    def noted(self: Any, progress: Progress, *more: Any) -> None:
-        note(self, progress, *more)
-        if progress.step == step:
-            how()
-
-    monkeypatch.setattr(results.History, "note", noted)
 
 
 # -- A whole training ----------------------------------------------------------------------------
@@ -388,7 +363,7 @@ def test_a_settings_file_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> N
 def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     readme = Path(__file__).parents[2] / "README.md"
     blocks = re.findall(r"```yaml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    training, folder = (yaml.safe_load(block) for block in blocks)
+    training, folder, _ = (yaml.safe_load(block) for block in blocks)
     settings = parse_settings(training, tmp_path / "train.yaml")
     assert settings.data.folders == (tmp_path / "my_cts",)
     assert settings.output == tmp_path / "runs" / "first"
@@ -398,7 +373,7 @@ def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
 def test_packages_that_training_needs_are_named_when_they_are_missing(
     cts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segvol_core.cli.train.find_spec", lambda name: None)
+    monkeypatch.setattr("segvol_core.cli.training_options.find_spec", lambda name: None)
     result = run("train", config(tmp_path, cts))
     assert_refused(result, "not installed (monai, pydantic, yaml): pip install 'segvol[train]'")
 

@@ -19,6 +19,7 @@ from segvol_core.cli.download import download
 from segvol_core.cli.evaluate import evaluate
 from segvol_core.cli.info import info
 from segvol_core.cli.organs import organs
+from segvol_core.cli.pretrain import pretrain
 from segvol_core.cli.segment import segment
 from segvol_core.cli.serve import serve
 from segvol_core.cli.train import train
@@ -41,6 +42,7 @@ app.command()(serve)
 app.command()(evaluate)
 app.command()(benchmark)
 app.command()(train)
+app.command()(pretrain)
 
 
 def _print_version(value: bool) -> None:

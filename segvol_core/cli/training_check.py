@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import typer
 from rich.table import Table
 
 from segvol_core.cli.progress import progress_bars, step
 from segvol_core.cli.tables import print_table
+from segvol_core.model.config import SegVolConfig
 from segvol_core.training.data.check import CheckedCase, DataReport, Finding, check_cases, report_on
-from segvol_core.training.data.records import TrainingDataError
+from segvol_core.training.data.records import CaseRecord, TrainingDataError
 from segvol_core.training.preparation import records_of
+from segvol_core.training.pretraining import images_of
+from segvol_core.training.pretraining_settings import PretrainingSettings
 from segvol_core.training.settings import TrainingSettings
-from segvol_core.training.start import network_to_train
+from segvol_core.training.start import first_network, network_to_train
 
 _FINDINGS = 20
 
 
-def check_training_data(settings: TrainingSettings) -> DataReport:
+@dataclass(frozen=True)
+class ToCheck:
+    """Cases of a training, and the network that is to learn from them, with labels or without."""
+
+    records: Sequence[CaseRecord]
+    config: SegVolConfig
+    labels: bool = True
+
+
+def of_training(settings: TrainingSettings) -> ToCheck:
+    """What `segvol train` is to learn from."""
+    records = records_of(settings.data)
+    return ToCheck(records, network_to_train(settings, records).config)
+
+
+def of_pretraining(settings: PretrainingSettings) -> ToCheck:
+    """What `segvol pretrain` is to learn from."""
+    return ToCheck(images_of(settings), first_network(settings).config, labels=False)
+
+
+def check_training_data(look: Callable[[], ToCheck]) -> DataReport:
     """Look at all cases of a training.
 
     Raises
@@ -31,8 +55,8 @@ def check_training_data(settings: TrainingSettings) -> DataReport:
     """
     with progress_bars() as progress:
         with step(progress, "Looking for cases"):
-            records = records_of(settings.data)
-            config = network_to_train(settings, records).config
+            wanted = look()
+        records, config = wanted.records, wanted.config
         bar = progress.add_task("Checking", total=len(records))
         found: list[Finding | CheckedCase] = []
         seen: set[str] = set()
@@ -40,7 +64,7 @@ def check_training_data(settings: TrainingSettings) -> DataReport:
             found.append(each)
             seen.add(each.case if isinstance(each, Finding) else each.name)
             progress.update(bar, completed=len(seen))
-    return report_on(found)
+    return report_on(found, labels=wanted.labels)
 
 
 def print_report(report: DataReport) -> None:
@@ -76,7 +100,7 @@ def print_report(report: DataReport) -> None:
     typer.echo(f"Errors: {len(report.errors)}, warnings: {warnings}.")
 
 
-def stop_on_errors(settings: TrainingSettings) -> None:
+def stop_on_errors(look: Callable[[], ToCheck]) -> None:
     """Check the cases; warnings are printed, errors end the training.
 
     Raises
@@ -84,16 +108,14 @@ def stop_on_errors(settings: TrainingSettings) -> None:
     TrainingDataError
         With what is wrong with the first cases.
     """
-    report = check_training_data(settings)
+    report = check_training_data(look)
     for finding in [each for each in report.findings if not each.is_error][:_FINDINGS]:
         typer.echo(f"Warning: {finding.case}: {finding.message}", err=True)
     if report.errors:
         first = report.errors[0]
         more = len(report.errors) - 1
         rest = f" And {more} more." if more else ""
-        raise TrainingDataError(
-            f"{first.case}: {first.message}{rest} `segvol train CONFIG --check` lists all there is."
-        )
+        raise TrainingDataError(f"{first.case}: {first.message}{rest} --check lists all there is.")
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from segvol_core.preprocessing import PreparedVolume, prepare
 from segvol_core.training.data.overlaps import Structures
 from segvol_core.training.data.reading import (
     CaseVolume,
+    Spacing3,
     check_network_reads,
     read_case_volume,
 )
@@ -95,17 +97,7 @@ def prepare_cases(
         does not record; None keeps nothing.
     """
     for record in records:
-        kept = None if cache is None else cache / f"{record.name}.pt"
-        if kept is None:
-            arrays = _prepare_arrays(record, config)
-        else:
-            if not kept.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
-                torch.save(_prepare_arrays(record, config), unfinished)
-                unfinished.replace(kept)
-            # Read from the file when used: full-sized cases of a large folder exceed the memory.
-            arrays = torch.load(kept, weights_only=True, mmap=True)
+        arrays = _kept(cache, record, functools.partial(_prepare_arrays, record, config))
         label_values, parts = number_structures(
             # Folders kept by earlier versions hold label maps alone.
             arrays.get("structures")
@@ -123,6 +115,24 @@ def prepare_cases(
             ),
             parts=parts,
         )
+
+
+def prepare_images(
+    records: Sequence[CaseRecord], config: SegVolConfig, cache: Path | None = None
+) -> Iterator[Tensor]:
+    """Read and prepare one CT after the other, without labels and regions.
+
+    Parameters
+    ----------
+    records, config, cache
+        As for :func:`prepare_cases`, in a folder of their own.
+
+    Returns
+    -------
+    Prepared volumes (D, H, W) in half precision.
+    """
+    for record in records:
+        yield _kept(cache, record, functools.partial(_prepare_image, record, config))["image"]
 
 
 def number_structures(
@@ -154,16 +164,30 @@ def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
     )
 
 
+def _kept(
+    cache: Path | None, record: CaseRecord, make: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was made of a case, now or in an earlier run."""
+    if cache is None:
+        return make()
+    kept = cache / f"{record.name}.pt"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
+        torch.save(make(), unfinished)
+        unfinished.replace(kept)
+    # Read from the file when used: full-sized cases of a large folder exceed the memory.
+    arrays: dict[str, Any] = torch.load(kept, weights_only=True, mmap=True)
+    return arrays
+
+
+def _prepare_image(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
+    _, _, prepared = _read(record, config)
+    return {"image": prepared.image.half()}
+
+
 def _prepare_arrays(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
-    case = read_case_volume(record)
-    spacing = (1.0, 1.0, 1.0) if case.spacing_zyx is None else case.spacing_zyx
-    check_network_reads(
-        record.name,
-        config,
-        millimetres=case.spacing_zyx is not None,
-        hounsfield=case.in_hounsfield,
-    )
-    prepared = prepare(case.voxels, spacing, config)
+    case, spacing, prepared = _read(record, config)
     regions = _pseudo_labels(case, spacing, prepared)
     return {
         "image": prepared.image.half(),
@@ -175,9 +199,19 @@ def _prepare_arrays(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:
     }
 
 
-def _pseudo_labels(
-    case: CaseVolume, spacing: tuple[float, float, float], prepared: PreparedVolume
-) -> PseudoLabels:
+def _read(record: CaseRecord, config: SegVolConfig) -> tuple[CaseVolume, Spacing3, PreparedVolume]:
+    case = read_case_volume(record)
+    spacing = (1.0, 1.0, 1.0) if case.spacing_zyx is None else case.spacing_zyx
+    check_network_reads(
+        record.name,
+        config,
+        millimetres=case.spacing_zyx is not None,
+        hounsfield=case.in_hounsfield,
+    )
+    return case, spacing, prepare(case.voxels, spacing, config)
+
+
+def _pseudo_labels(case: CaseVolume, spacing: Spacing3, prepared: PreparedVolume) -> PseudoLabels:
     if case.in_hounsfield and case.spacing_zyx is not None:
         return pseudo_labels(case.voxels, spacing, prepared)
     # They are found by differences in Hounsfield units and sizes in millimetres.

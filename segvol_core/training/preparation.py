@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
@@ -16,8 +17,12 @@ from segvol_core.training.data.layouts import read_records
 from segvol_core.training.data.records import VALIDATION, CaseRecord, TrainingDataError
 from segvol_core.training.run_settings import DataSettings, SettingsError
 from segvol_core.training.settings import TrainingSettings
-from segvol_core.training.start import begin_from_images, network_to_train
+from segvol_core.training.start import begin_from_images, network_to_train, starts_anew
 from segvol_core.training.team import Member, told_by_the_leader
+
+PreparedT = TypeVar("PreparedT")
+Reader = Callable[[Path, float | Sequence[str]], list[CaseRecord]]
+Preparer = Callable[[Sequence[CaseRecord], SegVolConfig, Path | None], Iterator[PreparedT]]
 
 _log = logging.getLogger("segvol.training")
 
@@ -32,8 +37,13 @@ class Training:
     model: SegVol
 
 
-def records_of(data: DataSettings) -> list[CaseRecord]:
+def records_of(data: DataSettings, read: Reader = read_records) -> list[CaseRecord]:
     """Cases of all training folders.
+
+    Parameters
+    ----------
+    read
+        Reads the cases of one of them, with names for validation, or a share of the cases.
 
     Raises
     ------
@@ -42,9 +52,9 @@ def records_of(data: DataSettings) -> list[CaseRecord]:
     """
     validation = data.validation
     if isinstance(validation, float):
-        records = [record for folder in data.folders for record in read_records(folder, validation)]
+        records = [record for folder in data.folders for record in read(folder, validation)]
     else:
-        records = _with_named_validation(data.folders, validation)
+        records = _with_named_validation(data.folders, validation, read)
     names = [record.name for record in records]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -65,29 +75,46 @@ def prepare_training(settings: TrainingSettings, member: Member) -> Training:
     cache = settings.data.cache
     if cache is not None:
         cache /= digest(records, model.config)
-        # The leader fills the folder, the others read it.
-        told_by_the_leader(member, lambda: _fill(records, model.config, cache))
-    cases = []
-    for case in prepare_cases(records, model.config, cache):
-        cases.append(case)
-        if member.leads and (len(cases) % 20 == 0 or len(cases) == len(records)):
-            _log.info("prepared %d of %d cases", len(cases), len(records))
-    if settings.start is None:
+    cases = prepare_all(prepare_cases, records, model.config, cache, member)
+    if starts_anew(settings):
         images = [case.image for case in cases if case.split != VALIDATION]
-        begin_from_images(model, images, settings.seed)
+        begin_from_images(model, images, settings.seed, keep_encoder=settings.start is not None)
     return Training(settings, records, cases, model)
 
 
-def _fill(records: Sequence[CaseRecord], config: SegVolConfig, cache: Path) -> None:
-    for _ in prepare_cases(records, config, cache):
-        pass
+def prepare_all(
+    prepare: Preparer[PreparedT],
+    records: Sequence[CaseRecord],
+    config: SegVolConfig,
+    cache: Path | None,
+    member: Member,
+) -> list[PreparedT]:
+    """Prepare all cases in each process of a team, and say how far it is.
+
+    Where they are kept in a folder, the leader fills it and the others read it.
+    """
+
+    def fill() -> None:
+        for _ in prepare(records, config, cache):
+            pass
+
+    if cache is not None:
+        told_by_the_leader(member, fill)
+    prepared = []
+    for each in prepare(records, config, cache):
+        prepared.append(each)
+        if member.leads and (len(prepared) % 20 == 0 or len(prepared) == len(records)):
+            _log.info("prepared %d of %d cases", len(prepared), len(records))
+    return prepared
 
 
-def _with_named_validation(folders: Sequence[Path], validation: Sequence[str]) -> list[CaseRecord]:
+def _with_named_validation(
+    folders: Sequence[Path], validation: Sequence[str], read: Reader
+) -> list[CaseRecord]:
     wanted, records = set(validation), []
     for folder in folders:
-        here = {record.name for record in read_records(folder, 0.0)} & wanted
-        records += read_records(folder, tuple(here))
+        here = {record.name for record in read(folder, 0.0)} & wanted
+        records += read(folder, tuple(here))
     missing = sorted(wanted - {record.name for record in records})
     if missing:
         raise SettingsError(f"“validation” names {missing[0]}, and no folder has such a case.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from segvol_core.pretrained_encoder import (
 from segvol_core.training.data.records import TRAIN, CaseRecord
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.names import spellings
-from segvol_core.training.run_settings import SettingsError
+from segvol_core.training.run_settings import RunSettings, SettingsError
 from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.starter_network import STARTER
 from segvol_core.weights import load_model
@@ -38,16 +39,8 @@ def network_to_train(settings: TrainingSettings, records: Sequence[CaseRecord]) 
     WeightsError
         If the weights to start from cannot be read.
     """
-    torch.manual_seed(settings.seed)
-    known: tuple[str, ...] | None = ()
-    if settings.start is None:
-        model = SegVol(_new_config(settings))
-    elif holds_pretrained_encoder(settings.start):
-        model = SegVol(pretrained_config(settings.start))
-        load_pretrained_encoder(model, settings.start)
-    else:
-        model = load_model(settings.start)
-        known = model.config.trained_names
+    model = first_network(settings)
+    known = () if starts_anew(settings) else model.config.trained_names
     # None stands for the names of the published model, which it keeps.
     if known is not None:
         model.config = replace(
@@ -57,9 +50,51 @@ def network_to_train(settings: TrainingSettings, records: Sequence[CaseRecord]) 
     return model
 
 
-def begin_from_images(model: SegVol, images: Sequence[Tensor], seed: int) -> None:
-    """Let a network that learns from nothing start from what its images are like."""
+def first_network(settings: RunSettings) -> SegVol:
+    """Network with its first weights.
+
+    Raises
+    ------
+    SettingsError
+        If the sizes of a new network make no sense.
+    WeightsError
+        If the weights to start from cannot be read.
+    """
+    torch.manual_seed(settings.seed)
+    if settings.start is None:
+        return SegVol(_new_config(settings))
+    if holds_pretrained_encoder(settings.start):
+        model = SegVol(pretrained_config(settings.start))
+        load_pretrained_encoder(model, settings.start)
+        return model
+    return load_model(settings.start)
+
+
+def starts_anew(settings: RunSettings) -> bool:
+    """Whether the network learns from nothing, but for an encoder that may be pre-trained.
+
+    Raises
+    ------
+    WeightsError
+        If the weights to start from cannot be read.
+    """
+    return settings.start is None or holds_pretrained_encoder(settings.start)
+
+
+def begin_from_images(
+    model: SegVol, images: Sequence[Tensor], seed: int, *, keep_encoder: bool = False
+) -> None:
+    """Let a network that learns from nothing start from what its images are like.
+
+    Parameters
+    ----------
+    keep_encoder
+        Whether its image encoder has learnt already.
+    """
+    encoder = copy.deepcopy(model.image_encoder.state_dict())
     initialise_from_data(model, images, np.random.default_rng(seed))
+    if keep_encoder:
+        model.image_encoder.load_state_dict(encoder)
 
 
 def begin_from(model: SegVol, trained: SegVol) -> None:
@@ -111,7 +146,7 @@ def freeze(model: SegVol, parts: Iterable[str]) -> None:
         raise SettingsError("“freeze”: nothing of the network would be left to train.")
 
 
-def _new_config(settings: TrainingSettings) -> SegVolConfig:
+def _new_config(settings: RunSettings) -> SegVolConfig:
     if isinstance(settings.network, str):
         return _NETWORKS[settings.network]
     try:

@@ -106,8 +106,14 @@ def check_cases(
         )
 
 
-def report_on(found: Iterable[Finding | CheckedCase]) -> DataReport:
-    """Put together what was found in single cases, and look at all of them together."""
+def report_on(found: Iterable[Finding | CheckedCase], *, labels: bool = True) -> DataReport:
+    """Put together what was found in single cases, and look at all of them together.
+
+    Parameters
+    ----------
+    labels
+        Whether the training learns from labels.
+    """
     cases, findings = [], []
     for each in found:
         if isinstance(each, Finding):
@@ -115,7 +121,7 @@ def report_on(found: Iterable[Finding | CheckedCase]) -> DataReport:
         else:
             cases.append(each)
     report = DataReport(tuple(cases), tuple(findings))
-    return DataReport(report.cases, (*report.findings, *_findings_together(report)))
+    return DataReport(report.cases, (*report.findings, *_findings_together(report, labels)))
 
 
 def _voxels_of(case: CaseVolume) -> dict[str, int]:
@@ -176,12 +182,12 @@ def _findings(
             )
 
 
-def _findings_together(report: DataReport) -> Iterator[Finding]:
+def _findings_together(report: DataReport, labels: bool) -> Iterator[Finding]:
     training = [case for case in report.cases if case.split == TRAIN]
     if not report.cases:
         yield Finding(_ALL_CASES, "none of them can be read.", is_error=True)
         return
-    if not training:
+    if labels and not training:
         yield Finding(
             _ALL_CASES,
             "none has labels to train with; `segvol train` then learns from regions alone.",
