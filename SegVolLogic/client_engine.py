@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 
+from segvol_core.connection import import_http
 from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
 from SegVolLogic.engine import EngineStage, EngineState, EngineStatus, EngineUpdate
@@ -12,6 +15,9 @@ from SegVolLogic.session_pump import Lost, News, Reached, SessionPump
 
 _MAX_RESTARTS = 3
 """After so many in a row without an answer between them, starting again is left to the user."""
+
+_YIELD_SECONDS = 0.0005
+"""In Slicer a thread runs only when the main one lets it."""
 
 
 class ClientEngine:
@@ -39,6 +45,7 @@ class ClientEngine:
         self._connected_to: Address | None = None
         self._lost: Lost | None = None
         self._restarts = 0
+        self._imports: threading.Thread | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -50,6 +57,10 @@ class ClientEngine:
         self._lost = None
         self._restarts = 0
         self._reach.start()
+        if self._imports is None:
+            # While the process starts, and in a thread: nobody waits for it.
+            self._imports = threading.Thread(target=import_http, name="SegVol import", daemon=True)
+            self._imports.start()
         self._status = EngineStatus(EngineState.STARTING, "The inference process is starting …")
 
     def stop(self) -> None:
@@ -89,6 +100,8 @@ class ClientEngine:
 
     def poll(self) -> list[EngineUpdate]:
         """Return what is new; takes about a millisecond."""
+        if self._imports is not None and self._imports.is_alive():
+            time.sleep(_YIELD_SECONDS)
         self._status = self._reach.poll()
         if self._status.state is EngineState.FAILED and self._pump is not None:
             self._start_again(self._status.message)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from SegVolLogic.label_boxes import label_boxes
 from SegVolLogic.labelmap_layers import SegmentVoxels, segment_ids, segment_voxels
-from SegVolLogic.voxel_change import Index, Mask, VoxelChange
+from SegVolLogic.packed_mask import Index, Mask, PackedMask
+from SegVolLogic.voxel_change import ExtentMask, VoxelChange
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,9 @@ class CoveredLayer:
         for label, segment_id in self.covered.items():
             box = boxes[label]
             k, j, i = (a + part.start for a, part in zip(self.start_kji, box, strict=True))
-            yield VoxelChange.removal(segment_id, (k, j, i), labels[box] == label)
+            removed = ExtentMask((k, j, i), labels[box] == label)
+            planes = removed.planes(removed.start_kji, removed.stop_kji)
+            yield VoxelChange.removal(segment_id, PackedMask.of(planes))
 
 
 def others_under(node: Any, segment_id: str, start_kji: Index, mask: Mask) -> list[CoveredLayer]:

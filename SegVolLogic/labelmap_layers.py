@@ -7,6 +7,7 @@ whole label map several times, which takes a second for a CT of 512 x 512 x 300.
 Positions are indices (k, j, i) of the segmentation's grid, that is, of its reference geometry.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
+from SegVolLogic.packed_mask import Index, Mask, PackedMask, PlanesWithin
 from SegVolLogic.segment_grid import (
     BINARY_LABELMAP,
     checked_segmentation,
@@ -25,7 +27,7 @@ from SegVolLogic.segment_grid import (
     new_label_image,
     reference_geometry,
 )
-from SegVolLogic.voxel_change import ExtentMask, Index, Mask, VoxelChange, bounding_slices
+from SegVolLogic.voxel_change import ExtentMask, VoxelChange, bounding_slices
 
 _SHARED_LABEL = 1
 """Value of a segment that is alone in its label map, as Slicer chooses it too."""
@@ -64,13 +66,28 @@ class SegmentVoxels:
             else found.within(start_kji, stop_kji)
         )
 
-    def covers_others(self, start_kji: Index, mask: Mask) -> bool:
-        """Whether a mask is true where the label map has the value of another segment."""
-        _, values, under = self.beneath(start_kji, mask)
-        return any(
-            ((plane != 0) & (plane != self.label) & wanted).any()
-            for plane, wanted in zip(values, under, strict=True)
-        )
+    def covers_others(self, change: VoxelChange) -> bool:
+        """Whether a change adds voxels that have the value of another segment."""
+        for values, added in self.under(change.added):
+            under = values * added
+            # Most often it is all 0, and one look is enough.
+            if under.any() and ((under != 0) & (under != self.label)).any():
+                return True
+        return False
+
+    def under(self, mask: PackedMask) -> Iterator[tuple[NDArray[Any], Mask]]:
+        """Stored values of each plane where a mask has voxels, and the mask on the same extent."""
+        depth, _, width = mask.shape_kji
+        k0, j0, i0 = mask.start_kji
+        for index in range(depth):
+            found = mask.rows(index)
+            if found is None:
+                continue
+            rows, marked = found
+            start = (k0 + index, j0 + rows.start, i0)
+            low, high = self.intersection(start, (start[0] + 1, j0 + rows.stop, i0 + width))
+            if _spans(low, high):
+                yield self.view(low, high)[0], marked[_slices(low, high, start)[1:]]
 
     def beneath(self, start_kji: Index, mask: Mask) -> tuple[Index, NDArray[Any], Mask]:
         """Where what is stored meets a mask that begins at `start_kji`.
@@ -110,6 +127,10 @@ class SegmentVoxels:
         k0, j0, i0 = (max(a, b) for a, b in zip(start_kji, self.start_kji, strict=True))
         k1, j1, i1 = (min(a, b) for a, b in zip(stop_kji, self.stop_kji, strict=True))
         return (k0, j0, i0), (k1, j1, i1)
+
+    def planes(self, start_kji: Index, stop_kji: Index) -> PlanesWithin:
+        """Planes of the segment's mask on an extent of the grid."""
+        return PlanesWithin(self.voxels, self.start_kji, (start_kji, stop_kji), self.label)
 
     def mask(self) -> ExtentMask:
         """The whole segment, cropped to its voxels."""
@@ -178,21 +199,12 @@ def apply_change(node: Any, change: VoxelChange) -> None:
     """
     stored = segment_voxels(node, change.segment_id)
     start, stop = change.start_kji, change.stop_kji
-    added = change.added if change.adds else None
-    removed = change.removed if change.removes else None
-    if added is not None:
-        if stored.covers_others(start, added):
+    if change.added.any:
+        if stored.covers_others(change):
             stored = _separated(node, change.segment_id, stored)
         if not (stored.holds(start, stop) and stored.label_fits):
             stored = _enlarged(node, stored, change.segment_id, start, stop)
-    low, high = stored.intersection(start, stop)
-    if _spans(low, high):
-        part = _slices(low, high, start)
-        values = stored.view(low, high)
-        if removed is not None:
-            np.copyto(values, 0, where=removed[part] & (values == stored.label))
-        if added is not None:
-            np.copyto(values, stored.label, where=added[part])
+    _write(stored, change)
     announce(node, change.segment_id)
 
 
@@ -208,6 +220,18 @@ def announce(node: Any, segment_id: str) -> None:
         image.GetPointData().GetScalars().Modified()
     segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, segment_id)
     segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segment_id)
+
+
+def _write(stored: SegmentVoxels, change: VoxelChange) -> None:
+    """Write a change, whose added voxels are all stored and nobody else's."""
+    if not stored.label_fits:
+        return
+    label = stored.voxels.dtype.type(stored.label)
+    # Arithmetic, which is faster than writing where a mask is true.
+    for values, removed in stored.under(change.removed):
+        np.bitwise_xor(values, label * (removed & (values == label)), out=values)
+    for values, added in stored.under(change.added):
+        np.bitwise_or(values, label * added, out=values)
 
 
 def _spans(start: Index, stop: Index) -> bool:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
+from SegVolLogic.packed_mask import Index
 from SegVolLogic.transforms import from_vtk, to_vtk, world_to_node
 from SegVolLogic.volume_node import ijk_to_world, volume_of
-from SegVolLogic.voxel_change import Index
 
 BINARY_LABELMAP = "Binary labelmap"
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from segvol_core.volume import Volume
 from SegVolLogic.covered_segments import others_under
-from SegVolLogic.labelmap_layers import apply_change, segment_voxels
+from SegVolLogic.labelmap_layers import SegmentVoxels, apply_change, segment_voxels
+from SegVolLogic.packed_mask import Index, Mask, PackedMask
 from SegVolLogic.segment_grid import SegmentGrid
-from SegVolLogic.voxel_change import ExtentMask, Index, Mask, VoxelChange
+from SegVolLogic.voxel_change import ExtentMask, VoxelChange
 
 
 class Overlap(Enum):
@@ -87,21 +88,21 @@ def write_segment(
     """
     stored = segment_voxels(node, segment_id)
     new = mask.moved(grid.offset_kji)
-    old = stored.mask()
-    start, stop = _union(old, new)
-    before, after = old.within(start, stop), new.within(start, stop)
     if area != EVERYWHERE:
-        after = after & (before | _editable(node, grid, area, volume, (start, stop)))
+        extent = new.start_kji, new.stop_kji
+        allowed = stored.within(*extent) | _editable(node, grid, area, volume, extent)
+        new = ExtentMask(new.start_kji, new.voxels & allowed)
     changes = []
     if overlap is not Overlap.ALLOW:
-        covered = others_under(node, segment_id, start, after)
+        covered = others_under(node, segment_id, new.start_kji, new.voxels)
         if overlap is Overlap.OVERWRITE:
             changes = [removal for layer in covered for removal in layer.removals()]
         elif covered:
-            after = after.copy()
+            new = ExtentMask(new.start_kji, new.voxels.copy())
             for layer in covered:
-                layer.leave_out_of(after, start)
-    own = VoxelChange.between(segment_id, start, before, after)
+                layer.leave_out_of(new.voxels, new.start_kji)
+    extent = _union(stored, new)
+    own = VoxelChange.between(segment_id, stored.planes(*extent), new.planes(*extent))
     if own is not None:
         changes.append(own)
     for change in changes:
@@ -121,11 +122,12 @@ def empty_segment(node: Any, segment_id: str) -> tuple[VoxelChange, ...]:
     SceneError
         As `segment_voxels`.
     """
-    held = segment_voxels(node, segment_id).mask()
-    nothing = np.zeros_like(held.voxels)
-    change = VoxelChange.between(segment_id, held.start_kji, held.voxels, nothing)
-    if change is None:
+    held = segment_voxels(node, segment_id)
+    voxels = PackedMask.of(held.planes(held.start_kji, held.stop_kji))
+    box = voxels.box()
+    if box is None:
         return ()
+    change = VoxelChange.removal(segment_id, voxels.cropped(box))
     apply_change(node, change)
     return (change,)
 
@@ -181,10 +183,11 @@ def _editable(
     return allowed
 
 
-def _union(first: ExtentMask, second: ExtentMask) -> tuple[Index, Index]:
-    parts = [part for part in (first, second) if not part.empty]
+def _union(stored: SegmentVoxels, new: ExtentMask) -> tuple[Index, Index]:
+    """Smallest extent that holds what is stored and a mask."""
+    parts = [(each.start_kji, each.stop_kji) for each in (stored, new) if each.voxels.size]
     if not parts:
         return (0, 0, 0), (0, 0, 0)
-    k0, j0, i0 = np.min([part.start_kji for part in parts], axis=0).tolist()
-    k1, j1, i1 = np.max([part.stop_kji for part in parts], axis=0).tolist()
+    k0, j0, i0 = np.min([start for start, _ in parts], axis=0).tolist()
+    k1, j1, i1 = np.max([stop for _, stop in parts], axis=0).tolist()
     return (k0, j0, i0), (k1, j1, i1)

@@ -1,20 +1,18 @@
-"""Masks as an extent with bits, and what a step changed in one segment.
+"""Masks as an extent of voxels, and what a step changed in one segment.
 
-Positions are voxel indices (k, j, i), the first voxel of an extent; bits are packed eight to a
-byte, so that a history of changes stays small.
+Positions are voxel indices (k, j, i), the first voxel of an extent. Changes are packed bits, so
+that a history of them stays small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-Mask: TypeAlias = NDArray[np.bool_]
-Index: TypeAlias = tuple[int, int, int]
+from SegVolLogic.packed_mask import Index, Mask, PackedMask, PlanesWithin
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +68,10 @@ class ExtentMask:
             result[here] = self.voxels[there]
         return result
 
+    def planes(self, start_kji: Index, stop_kji: Index) -> PlanesWithin:
+        """Return the planes of the mask on another extent."""
+        return PlanesWithin(self.voxels, self.start_kji, (start_kji, stop_kji))
+
 
 @dataclass(frozen=True, eq=False)
 class VoxelChange:
@@ -79,85 +81,66 @@ class VoxelChange:
     ----------
     segment_id
         Which segment.
-    start_kji, shape_kji
-        The extent: its first voxel and its size.
-    added_bits, removed_bits
-        Packed bits over the extent in C order.
+    added, removed
+        Masks on one extent.
     """
 
     segment_id: str
-    start_kji: Index
-    shape_kji: Index
-    added_bits: NDArray[np.uint8]
-    removed_bits: NDArray[np.uint8]
+    added: PackedMask
+    removed: PackedMask
 
     @classmethod
     def between(
-        cls, segment_id: str, start_kji: Index, before: Mask, after: Mask
+        cls, segment_id: str, before: PlanesWithin, after: PlanesWithin
     ) -> VoxelChange | None:
         """Return the change between two masks on one extent; None if they are equal."""
-        # A first result is the common case, and one comparison less of large arrays.
-        was_empty = not before.any()
-        changed = after if was_empty else before ^ after
-        box = bounding_slices(changed)
-        if box is None:
+        added, removed = PackedMask.nothing(*after.extent), PackedMask.nothing(*after.extent)
+        nothing = np.zeros(added.bits.shape[1:], np.uint8)
+        together = nothing.copy()
+        changed_planes = []
+        for k, (old, new) in enumerate(zip(before, after, strict=True)):
+            old_bits = nothing if old is None else np.packbits(old, axis=1)
+            new_bits = nothing if new is None else np.packbits(new, axis=1)
+            changed = old_bits ^ new_bits
+            if changed.any():
+                changed_planes.append(k)
+                together |= changed
+                # What is not written into takes no memory yet.
+                if new is not None:
+                    np.bitwise_and(changed, new_bits, out=added.bits[k])
+                if old is not None:
+                    np.bitwise_and(changed, old_bits, out=removed.bits[k])
+        if not changed_planes:
             return None
-        k, j, i = (s.start + first for s, first in zip(box, start_kji, strict=True))
-        depth, height, width = changed[box].shape
-        added_bits = np.packbits(after[box] if was_empty else changed[box] & after[box])
-        removed_bits = (
-            np.zeros_like(added_bits) if was_empty else np.packbits(changed[box] & before[box])
-        )
-        return cls(segment_id, (k, j, i), (depth, height, width), added_bits, removed_bits)
+        box = added.box_of(changed_planes[0], changed_planes[-1], together)
+        return cls(segment_id, added.cropped(box), removed.cropped(box))
 
     @classmethod
-    def removal(cls, segment_id: str, start_kji: Index, removed: Mask) -> VoxelChange:
-        """Return the loss of the voxels of a mask that begins at `start_kji`."""
-        depth, height, width = removed.shape
-        bits = np.packbits(removed)
-        return cls(segment_id, start_kji, (depth, height, width), np.zeros_like(bits), bits)
+    def removal(cls, segment_id: str, removed: PackedMask) -> VoxelChange:
+        """Return the loss of the voxels of a mask."""
+        nothing = replace(removed, bits=np.zeros_like(removed.bits))
+        return cls(segment_id, nothing, removed)
 
     @property
-    def added(self) -> Mask:
-        """Mask (k, j, i) over the extent."""
-        return self._unpacked(self.added_bits)
-
-    @property
-    def removed(self) -> Mask:
-        """Mask (k, j, i) over the extent."""
-        return self._unpacked(self.removed_bits)
-
-    @property
-    def adds(self) -> bool:
-        """Whether a voxel is added."""
-        return bool(self.added_bits.any())
-
-    @property
-    def removes(self) -> bool:
-        """Whether a voxel is removed."""
-        return bool(self.removed_bits.any())
+    def start_kji(self) -> Index:
+        """Index of the extent's first voxel."""
+        return self.added.start_kji
 
     @property
     def stop_kji(self) -> Index:
         """Index just behind the extent's last voxel."""
-        k, j, i = (a + n for a, n in zip(self.start_kji, self.shape_kji, strict=True))
+        k, j, i = (a + n for a, n in zip(self.start_kji, self.added.shape_kji, strict=True))
         return k, j, i
 
     @property
     def reverse(self) -> VoxelChange:
         """Return the change that takes this one back."""
-        return VoxelChange(
-            self.segment_id, self.start_kji, self.shape_kji, self.removed_bits, self.added_bits
-        )
+        return VoxelChange(self.segment_id, self.removed, self.added)
 
     @property
     def nbytes(self) -> int:
         """Memory that the bits take."""
-        return self.added_bits.nbytes + self.removed_bits.nbytes
-
-    def _unpacked(self, bits: NDArray[np.uint8]) -> Mask:
-        count = int(np.prod(self.shape_kji))
-        return np.unpackbits(bits, count=count).reshape(self.shape_kji).view(np.bool_)
+        return self.added.bits.nbytes + self.removed.bits.nbytes
 
 
 def bounding_slices(planes: Iterable[Mask]) -> tuple[slice, slice, slice] | None:

@@ -9,17 +9,16 @@ import ipaddress
 import json
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import requests
-import urllib3
-from requests.auth import AuthBase
 
 from segvol_core import __version__
 from segvol_core.errors import OrganError, PromptError, SegVolError, VolumeError, WeightsError
 from segvol_core.quiet_threads import keep_quiet
 from segvol_core.wire import CLIENT_HEADER, PROTOCOL, PROTOCOL_HEADER
+
+if TYPE_CHECKING:
+    import requests
 
 _READ_BYTES = 256 * 1024
 
@@ -103,6 +102,8 @@ class Connection:
         ca_file: str | None = None,
         insecure: bool = False,
     ) -> None:
+        import requests  # noqa: PLC0415 - see `import_http`
+
         keep_quiet()
         self.url = _checked_url(url, insecure=insecure)
         self.timeout_seconds = timeout_seconds
@@ -159,6 +160,9 @@ class Connection:
         SegVolError
             Of the class that the server names, if the answer is an error.
         """
+        import requests  # noqa: PLC0415 - see `import_http`
+        import urllib3  # noqa: PLC0415
+
         seconds = self.timeout_seconds + wait_seconds
         deadline = time.monotonic() + seconds
         try:
@@ -196,7 +200,16 @@ class Connection:
         self._session.close()
 
 
-class _Token(AuthBase):
+def import_http() -> None:
+    """Import what talks HTTP: a tenth of a second, which an interface that opens has not got.
+
+    The first connection does so too; this is for doing it earlier, in a thread.
+    """
+    import requests  # noqa: F401, PLC0415
+    import urllib3  # noqa: F401, PLC0415
+
+
+class _Token:
     """Set here, since `requests` puts what it finds in ~/.netrc in place of a header."""
 
     def __init__(self, token: str) -> None:

@@ -93,8 +93,16 @@ def test_undo_keeps_what_someone_else_changed(node, volume):
 
 
 def change(size, segment="a"):
-    mask = np.random.default_rng(size).random((size, 16, 16)) > 0.5
-    return VoxelChange.between(segment, (0, 0, 0), np.zeros_like(mask), mask)
+    return made(np.random.default_rng(size).random((size, 16, 16)) > 0.5, segment)
+
+
+def made(mask, segment="a"):
+    """The change that adds a mask."""
+    return VoxelChange.between(segment, planes(np.zeros_like(mask)), planes(mask))
+
+
+def planes(mask):
+    return ExtentMask((0, 0, 0), mask).planes((0, 0, 0), mask.shape)
 
 
 def test_the_oldest_steps_are_forgotten_when_memory_is_full():
@@ -181,9 +189,9 @@ def test_steps_of_a_segment_that_someone_removed_are_forgotten():
 
 
 def test_bits_are_packed():
-    mask = np.ones((10, 10, 10), bool)
-    packed = VoxelChange.between("a", (1, 2, 3), np.zeros_like(mask), mask)
-    assert packed.nbytes == 2 * 125
-    np.testing.assert_array_equal(packed.added, mask)
-    assert not packed.removed.any()
-    assert VoxelChange.between("a", (1, 2, 3), mask, mask) is None
+    mask = np.ones((10, 10, 16), bool)
+    added = made(mask)
+    assert added.nbytes == 2 * 200
+    np.testing.assert_array_equal(added.added.mask, mask)
+    assert not added.removed.any
+    assert VoxelChange.between("a", planes(mask), planes(mask)) is None

@@ -106,7 +106,7 @@ def test_only_what_changes_is_told(segmentation, volume):
     larger = BLOCK.copy()
     larger[4, 2:4, 3] = True
     (change,) = write(segmentation, volume, segment, larger)
-    assert (change.start_kji, change.shape_kji) == ((4, 2, 3), (1, 2, 1))
+    assert (change.start_kji, change.stop_kji) == ((4, 2, 3), (5, 4, 4))
     assert write(segmentation, volume, segment, larger) == ()
 
 
