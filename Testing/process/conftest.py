@@ -1,17 +1,23 @@
-"""Stand-in programs, and a temporary folder of the test's own to see what is left in it."""
+"""Stand-in programs, packages to try, and a temporary folder to see what is left in it."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from package_place import Place
+from small_wheels import make_wheel
 from stand_ins import STAND_IN_SERVER, Scene, script
 
 from segvol_core.local_server import LocalServer
+from segvol_core.packages.job import JobDone
+from segvol_core.user_folders import packages_folder
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +76,33 @@ def start_server() -> Iterator[Callable[..., LocalServer]]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Wheels of alpha 1, which needs beta 1, and the list that requires alpha."""
+    wheels = tmp_path / "wheels"
+    make_wheel(wheels, "alpha", "1.0", requires=["beta"])
+    make_wheel(wheels, "beta", "1.0")
+    place = Place(packages_folder(), wheels, tmp_path / "requirements.txt", Path(sys.executable))
+    place.require("alpha>=1")
+    return place
+
+
+@pytest.fixture
+def installed(place: Place) -> Place:
+    assert isinstance(place.run("install"), JobDone)
+    return place
+
+
+@pytest.fixture(scope="session")
+def python_with_pip_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own that has pip and no uv."""
+    folder = tmp_path_factory.mktemp("python")
+    venv.create(folder, with_pip=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def no_uv_on_path(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull}

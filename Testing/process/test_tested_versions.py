@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from package_place import end_of
 from small_wheels import make_wheel
-from test_packages import end_of
 
 from segvol_core.packages.job import JobDone, JobState, PackageJob
 from segvol_core.packages.status import read_status
