@@ -15,7 +15,7 @@ from segvol_core.errors import SegVolError, WeightsError
 from segvol_core.training.state import TrainingState
 
 NAME = "checkpoint.pt"
-_FORMAT = 2
+_FORMAT = 3
 
 
 class CheckpointError(SegVolError):

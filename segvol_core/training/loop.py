@@ -17,7 +17,7 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.examples import Example, PromptBatch, Structures
 from segvol_core.training.losses import segmentation_loss
 from segvol_core.training.optimisers import OptimiserName
-from segvol_core.training.precision import Precision, products_in
+from segvol_core.training.precision import Precision, clip_and_step, products_in
 from segvol_core.training.recognition import Recognition
 from segvol_core.training.state import TrainingState
 from segvol_core.training.workers import average_over_workers
@@ -43,7 +43,8 @@ class LoopSettings:
     average_decay
         Of the exponential moving average of the weights, which is what training yields.
     precision
-        Of matrix products: bfloat16 takes a third of the time on CPUs that have it.
+        Of matrix products: bfloat16 takes a third of the time on CPUs that have it. With float16,
+        which older GPUs have, the loss is scaled so that no gradient is too small for it.
     optimiser
         See :func:`~segvol_core.training.optimisers.make_optimisers`.
     """
@@ -129,7 +130,12 @@ def train(
     """
     recognition = Recognition(model.config).to(next(model.parameters()).device)
     state = TrainingState(
-        model, recognition, settings.optimiser, settings.learning_rate, settings.weight_decay
+        model,
+        recognition,
+        settings.optimiser,
+        settings.learning_rate,
+        settings.weight_decay,
+        precision=settings.precision,
     )
     loss_of = functools.partial(example_loss, model, recognition)
     for progress in training_steps(state, examples, settings, loss_of):
@@ -170,9 +176,7 @@ def training_steps(
         taken, loss, stops = average_over_workers(
             state.whole, [time.monotonic() - started, loss, float(wants_to_stop())]
         )
-        nn.utils.clip_grad_norm_(state.whole.parameters(), settings.largest_gradient)
-        for optimiser in state.optimisers:
-            optimiser.step()
+        clip_and_step(state.scaler, state.whole, state.optimisers, settings.largest_gradient)
         state.whole.zero_grad()
         decay = min(settings.average_decay, (1 + state.step) / (10 + state.step))
         _update_average(state.average, state.model, decay)
@@ -283,7 +287,7 @@ def _accumulate_gradients(
     for example in examples:
         with products_in(precision, state.device):
             loss = loss_of(example)
-        torch.autograd.backward(loss.total / len(examples))
+        torch.autograd.backward(state.scaler.scale(loss.total / len(examples)))
         total += float(loss.total.detach()) / len(examples)
         for name, part in loss.parts:
             sums.setdefault(name, []).append(part)

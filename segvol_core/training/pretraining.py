@@ -135,7 +135,14 @@ def _course(
     loop = loop_settings(
         settings, len(prepared.images), settings.examples.volumes * member.processes
     )
-    state = TrainingState(encoder, head, loop.optimiser, loop.learning_rate, loop.weight_decay)
+    state = TrainingState(
+        encoder,
+        head,
+        loop.optimiser,
+        loop.learning_rate,
+        loop.weight_decay,
+        precision=loop.precision,
+    )
 
     def loss_of(example: MaskedWindow) -> ExampleLoss:
         windows = example.image[None, None].to(device)

@@ -59,7 +59,14 @@ def _course(training: Training, member: Member, device: torch.device) -> Course[
     cases = [case for case in training.cases if case.split != VALIDATION]
     kept = [case for case in training.cases if case.split == VALIDATION and case.label_values]
     loop = loop_settings(settings, len(cases), settings.examples.volumes * member.processes)
-    state = TrainingState(model, recognition, loop.optimiser, loop.learning_rate, loop.weight_decay)
+    state = TrainingState(
+        model,
+        recognition,
+        loop.optimiser,
+        loop.learning_rate,
+        loop.weight_decay,
+        precision=loop.precision,
+    )
     examples = NumberedExamples(cases, model.config.window, settings.examples, settings.seed)
     look = functools.partial(zoom_out_look, state.average, kept[: settings.validation.cases])
     return Course(

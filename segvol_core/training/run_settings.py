@@ -76,7 +76,8 @@ class RunSettings:
         Bounds, at least one; the first that is reached ends the training. An epoch is as many
         windows as there are cases. With ``minutes`` a training cannot be repeated exactly.
     precision
-        Of matrix products.
+        Of matrix products. bfloat16 needs a GPU of NVIDIA's Ampere (2020) or later to be fast; for
+        older ones there is float16, with the loss scaled.
     checkpoint_steps
         Steps between two checkpoints.
     seed

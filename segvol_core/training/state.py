@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segvol_core.training.optimisers import OptimiserName, make_optimisers
+from segvol_core.training.precision import Precision, gradient_scaler
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
@@ -32,6 +33,8 @@ class TrainingState(Generic[ModelT]):
         Network of the exponential moving average of the weights, which is what training yields.
     whole
         The network and its helper.
+    scaler
+        Of the loss, for gradients in float16.
     step
         Steps done.
     seconds
@@ -49,6 +52,8 @@ class TrainingState(Generic[ModelT]):
         optimiser: OptimiserName,
         learning_rate: float,
         weight_decay: float,
+        *,
+        precision: Precision,
     ) -> None:
         self.device = next(model.parameters()).device
         self.model = model
@@ -56,6 +61,7 @@ class TrainingState(Generic[ModelT]):
         self.helper = helper
         self.whole = nn.ModuleList([model, helper])
         self.optimisers = make_optimisers(self.whole, optimiser, learning_rate, weight_decay)
+        self.scaler = gradient_scaler(precision, self.device)
         self.step, self.seconds, self.usual, self.fraction = 0, 0.0, math.inf, 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,6 +75,7 @@ class TrainingState(Generic[ModelT]):
             "average": self.average.state_dict(),
             "helper": self.helper.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
         }
 
@@ -86,6 +93,7 @@ class TrainingState(Generic[ModelT]):
         # Copies: tensors left in a file would tie the optimisers to it.
         for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(copy.deepcopy(values))
+        self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.usual, self.fraction = float(state["usual"]), float(state["fraction"])
         torch.set_rng_state(state["random"])
