@@ -6,10 +6,13 @@ import pytest
 import torch
 from small_config import SMALL
 
+from segvol_core.embeddings import WindowEncoder
 from segvol_core.errors import WeightsError
+from segvol_core.inference import Stage, ZoomOutZoomIn
 from segvol_core.model.refinement import Refinement
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.start import begin_from
+from segvol_core.zoom import ImagePrompt, box_relative_to
 
 PLAIN = replace(SMALL, prompt_priors=True)
 REFINED = replace(PLAIN, refinement_width=4)
@@ -88,3 +91,25 @@ def test_sizes_of_a_refinement_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=why):
         replace(SMALL, prompt_priors=priors, refinement_width=width)
+
+
+def test_all_of_a_drawn_box_is_looked_at_closer_and_nothing_far_from_it() -> None:
+    model = refined()
+    depth, height, width = (3 * n for n in SMALL.window)
+    image = torch.rand(depth, height, width)
+    box = ((1, 2, 2), (SMALL.window[0] + 2, 20, 40))
+    prompt = ImagePrompt(torch.zeros(0, 3, dtype=torch.long), torch.zeros(0), box, None)
+    procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), "lattice")
+    logits = {step.stage: step.logits for step in procedure.run([prompt])}
+    coarse, final = logits[Stage.COARSE], logits[Stage.FINAL]
+    assert coarse is not None
+    assert final is not None
+    looked_at = coarse != final
+    assert looked_at[tuple(slice(a, b + 1) for a, b in zip(*box, strict=True))].all()
+    assert not looked_at[2 * SMALL.window[0] :].any()
+    assert not looked_at[:, 2 * SMALL.window[1] :].any()
+
+
+def test_a_box_says_the_same_in_every_window_that_shows_a_part_of_it() -> None:
+    box = ((1, 2, 3), (9, 20, 40))
+    assert box_relative_to(box, (4, 0, 30)).tolist() == [[-3, 2, -27, 5, 20, 10]]

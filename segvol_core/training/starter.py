@@ -53,17 +53,17 @@ class Recipe:
     many_structures, some_structures, one_structure, none
         Shares of examples from cases with so many annotated structures.
     volumes, batches, masks
-        Volumes per step and worker, kinds of prompts per volume, masks per kind: decoding costs
-        less than encoding.
+        Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
+        than its window, and masks of other windows teach more.
     """
 
     many_structures: float = 0.36
     some_structures: float = 0.40
     one_structure: float = 0.06
     none: float = 0.18
-    volumes: int = 1
-    batches: int = 2
-    masks: int = 6
+    volumes: int = 3
+    batches: int = 1
+    masks: int = 4
     labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
     head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
     other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
