@@ -5,7 +5,6 @@ Only `requests` (and its urllib3) is needed, so that Slicer's own Python can imp
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import secrets
 import time
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from segvol_core import __version__
 from segvol_core.errors import OrganError, PromptError, SegVolError, VolumeError, WeightsError
+from segvol_core.loopback import is_loopback
 from segvol_core.quiet_threads import keep_quiet
 from segvol_core.wire import CLIENT_HEADER, PROTOCOL, PROTOCOL_HEADER
 
@@ -250,10 +250,4 @@ def _checked_url(url: str, *, insecure: bool) -> str:
 
 
 def _is_this_computer(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(urlsplit(url).hostname or "")

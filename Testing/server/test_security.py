@@ -23,8 +23,9 @@ from segvol_core.client import (
     ServerVersionError,
 )
 from segvol_core.errors import SegVolError
+from segvol_core.loopback import is_loopback
 from segvol_core.model.segvol import SegVol
-from segvol_core.server.address import Address, check_address, is_loopback
+from segvol_core.server.address import Address, check_address
 from segvol_core.server.authentication import is_authorized, new_token, read_token
 from segvol_core.session import Session
 from segvol_core.volume import Volume

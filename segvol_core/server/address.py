@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from segvol_core.errors import SegVolError
+from segvol_core.loopback import is_loopback
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,3 @@ def check_address(address: Address, *, own_token: bool, insecure: bool) -> None:
             "--token-file, so that nobody else can read the patients' images or use the server; "
             "or --insecure if the network itself is protected."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer itself can reach a host name or address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
