@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import place
+from segvol_core.server.chunk_writer import ChunkWriter
 from segvol_core.server.failures import Failure, failure_of
 from segvol_core.server.fair_queue import FairQueue
 from segvol_core.server.segment_requests import (
@@ -19,13 +20,8 @@ from segvol_core.server.segment_requests import (
     Wish,
 )
 from segvol_core.server.settings import Settings
-from segvol_core.server.volumes import (
-    ChunkWriter,
-    StoredVolume,
-    VolumeHeader,
-    VolumeState,
-    VolumeStore,
-)
+from segvol_core.server.stored_volume import StoredVolume, VolumeHeader, VolumeState
+from segvol_core.server.volumes import VolumeStore
 from segvol_core.server.worker import Worker
 
 _STOP_SECONDS = 1.0

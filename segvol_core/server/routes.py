@@ -26,7 +26,7 @@ from segvol_core.server.schemas import (
     VolumeBody,
 )
 from segvol_core.server.segment_requests import Wish
-from segvol_core.server.volumes import VolumeHeader
+from segvol_core.server.stored_volume import VolumeHeader
 from segvol_core.wire import (
     CHECKSUM_HEADER,
     CLIENT_HEADER,

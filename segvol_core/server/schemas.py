@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segvol_core.organs import MAX_TEXT_LENGTH
 from segvol_core.server.segment_requests import MaskStage, RequestState, SegmentRequest
-from segvol_core.server.volumes import StoredVolume, VolumeState
+from segvol_core.server.stored_volume import StoredVolume, VolumeState
 from segvol_core.wire import (
     MAX_CHUNK_BYTES,
     MAX_POINTS,

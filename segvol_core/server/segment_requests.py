@@ -12,7 +12,7 @@ from typing import Literal
 from segvol_core.prompts import Prompts
 from segvol_core.server.failures import Failure, busy
 from segvol_core.server.settings import Settings
-from segvol_core.server.volumes import StoredVolume
+from segvol_core.server.stored_volume import StoredVolume
 from segvol_core.session import Update
 
 

@@ -18,7 +18,8 @@ from segvol_core.server.failures import kind_of
 from segvol_core.server.fair_queue import FairQueue
 from segvol_core.server.segment_requests import Group, RequestState, RequestStore
 from segvol_core.server.settings import Settings
-from segvol_core.server.volumes import StoredVolume, VolumeState, VolumeStore
+from segvol_core.server.stored_volume import StoredVolume, VolumeState
+from segvol_core.server.volumes import VolumeStore
 from segvol_core.session import Session, Update
 from segvol_core.volume import checked_volume
 from segvol_core.wire import MAX_NAMES, pack_mask
