@@ -8,7 +8,7 @@ import pytest
 from command_line import assert_refused
 from labelled_folder import LABEL_MAP, WEIGHTS, Evaluate, evaluate_with, read_csv, write_cases
 
-from segvol_core.cli import evaluating
+from segvol_core.cli import evaluating, evaluation_plan
 from segvol_core.evaluation.cases import single_case
 from segvol_core.model.segvol import SegVol
 
@@ -96,8 +96,8 @@ def test_the_demo_evaluates_the_structures_by_which_the_starter_is_judged(
     names = tmp_path / "names.csv"
     names.write_text("structure,id\nvertebrae_L1,1\nkidney_left,2\ncolon,3\n")
     case = single_case(cases / "first_ct.nii.gz", cases / "first_labels.nii.gz", names)
-    monkeypatch.setattr(evaluating, "fetch_case", lambda _folder: case)
-    monkeypatch.setattr(evaluating, "DEMO_STRUCTURES", ("kidney_*", "vertebrae_*"))
+    monkeypatch.setattr(evaluation_plan, "fetch_case", lambda _folder: case)
+    monkeypatch.setattr(evaluation_plan, "DEMO_STRUCTURES", ("kidney_*", "vertebrae_*"))
     result = evaluate("--demo", "--kinds", "point")
     assert result.exit_code == 0, result.output
     table = result.stdout.split("\n\n")[1].splitlines()

@@ -213,9 +213,11 @@ def evaluate(
     - segvol evaluate theirs.csv --compare b.csv
     """
     from segvol_core.cli.evaluating import (  # noqa: PLC0415
-        Source,
         check_anything_scored,
         evaluate_cases,
+    )
+    from segvol_core.cli.evaluation_plan import (  # noqa: PLC0415
+        Source,
         plan_evaluation,
         questions,
         scores_of_run,
