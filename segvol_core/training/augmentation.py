@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from segvol_core.model.config import Size3
+from segvol_core.training import published_augmentation as published
 from segvol_core.training.cases import TrainingCase
 
 FloatArray = npt.NDArray[np.float64]
 Positions = tuple[Tensor, Tensor, Tensor]
 """Where a window's voxels lie in the overview, in its voxels, one axis (z, y, x) each."""
+GreyValues = Literal["scanners", "published"]
+Windows = Literal["structures", "published"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,12 @@ class Strength:
         Largest elastic displacement, as a part of the window.
     flips
         Probability with which each axis (z, y, x) is turned round.
+    smallest_part
+        Each axis of the volume is shown at least to this part, which stands for a smaller scan.
+    grey_values
+        As other scanners and patients have them, or changed as published.
+    windows
+        Near a structure, each as often as another; or round a random voxel, as published.
     """
 
     scale: float = 1.35
@@ -114,7 +124,22 @@ class Strength:
     shear: float = 0.1
     elastic: float = 0.03
     flips: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    smallest_part: float = 0.5
+    grey_values: GreyValues = "scanners"
+    windows: Windows = "structures"
 
+
+PUBLISHED = Strength(
+    scale=1.0,
+    rotation=0.0,
+    shear=0.0,
+    elastic=0.0,
+    flips=(published.FLIP, published.FLIP, published.FLIP),
+    smallest_part=1.0,
+    grey_values="published",
+    windows="published",
+)
+"""What the published training does (``published_augmentation.py``)."""
 
 NONE = Strength(scale=1.0, rotation=0.0, shear=0.0, elastic=0.0)
 """No change: validation."""
@@ -221,8 +246,15 @@ def smooth_region(regions: Tensor, region: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def change_grey_values(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Contrast, brightness, gamma, blur and noise of another scanner and another patient."""
+def change_grey_values(
+    image: Tensor, rng: np.random.Generator, kind: GreyValues = "scanners"
+) -> Tensor:
+    """Contrast, brightness, gamma, blur and noise of another scanner and another patient.
+
+    ``"published"`` changes contrast and brightness alone, now and then.
+    """
+    if kind == "published":
+        return published.change_grey_values(image, rng)
     gain, shift = float(np.exp(rng.uniform(-0.1, 0.1))), float(rng.uniform(-0.04, 0.04))
     image = torch.where(image > _TISSUE, image * gain + shift, image).clamp(0, 1)
     if rng.random() < 0.3:

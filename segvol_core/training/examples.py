@@ -20,6 +20,7 @@ from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.augmentation import Overview, Positions, Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.names import draw_spelling, mirrored, spellings
+from segvol_core.training.published_augmentation import middle_of_crop
 from segvol_core.training.targets import Target, TargetPairs, WindowTargets
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,7 +36,6 @@ _KINDS: dict[Kind, float] = {
 }
 _UNION_SHARE = 0.12
 _ELSEWHERE_SHARE = 0.1
-_SMALLEST_PART = 0.5
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ class ExampleSource:
         self, rng: np.random.Generator, batches: int, masks: int, strength: Strength
     ) -> Example:
         shape: Size3 = tuple(self.case.image.shape)  # type: ignore[assignment]
-        overview = augment.draw_overview(shape, self._window, strength, rng, _SMALLEST_PART)
+        overview = augment.draw_overview(shape, self._window, strength, rng, strength.smallest_part)
         whole = overview.zoomed_out()
         whole_targets = WindowTargets(self.case, whole)
-        middle = self._middle(whole_targets, overview, rng)
+        middle = self._middle(whole_targets, overview, strength, rng)
         window, positions = overview.zoomed_in(middle)
         targets = TargetPairs(
             whole_targets, WindowTargets(self.case, window), positions, overview.flipped
@@ -152,7 +152,9 @@ class ExampleSource:
         seed = int(rng.integers(2**31))
         images = [
             augment.change_grey_values(
-                augment.sample_image(self.case.image, geometry), np.random.default_rng(seed)
+                augment.sample_image(self.case.image, geometry),
+                np.random.default_rng(seed),
+                strength.grey_values,
             )
             for geometry in (whole, window)
         ]
@@ -169,11 +171,19 @@ class ExampleSource:
         return Example(images[0], images[1], positions, prompts, structures)
 
     def _middle(
-        self, targets: WindowTargets, overview: Overview, rng: np.random.Generator
+        self,
+        targets: WindowTargets,
+        overview: Overview,
+        strength: Strength,
+        rng: np.random.Generator,
     ) -> FloatArray:
         """Where to zoom in: mostly near a structure, each as often as another."""
         window = np.array(self._window)
         labels = targets.labels(self._name_of, 1)
+        if strength.windows == "published":
+            image = np.asarray(augment.sample_image(self.case.image, overview.zoomed_out()) > 0)
+            masks = [targets.label_mask(value) for value in labels]
+            return middle_of_crop(np.any([targets.nothing(), *masks], axis=0), image, rng)
         values = labels or targets.regions()
         middle: FloatArray = rng.uniform(0, 1, 3) * (window - 1)
         if values and rng.random() < 0.85:

@@ -17,7 +17,6 @@ from segvol_core.training.streams import numbered_steps
 
 _ZOOMED_OUT_SHARE = 0.5
 """Windows of inference are zoomed out or in; the published training draws as many of both."""
-_SMALLEST_PART = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,20 @@ class NumberedWindows:
     def draw(self, number: int) -> MaskedWindow:
         """The window of a number: a whole CT, or a part of one round a voxel that is not air."""
         settings, rng = self._settings, np.random.default_rng((self._seed, number))
+        strength = settings.augmentation
         image = self._images[int(rng.integers(len(self._images)))]
         shape: Size3 = tuple(image.shape)  # type: ignore[assignment]
         overview = augment.draw_overview(
-            shape, self._config.window, settings.augmentation, rng, _SMALLEST_PART
+            shape, self._config.window, strength, rng, strength.smallest_part
         )
         geometry = overview.zoomed_out()
         if rng.random() >= _ZOOMED_OUT_SHARE:
             tissue = np.asarray(augment.sample_image(image, geometry) > 0)
             if tissue.any():
                 geometry, _ = overview.zoomed_in(random_voxel(tissue, rng).astype(float))
-        window = augment.change_grey_values(augment.sample_image(image, geometry), rng)
+        window = augment.change_grey_values(
+            augment.sample_image(image, geometry), rng, strength.grey_values
+        )
         hidden = draw_hidden(self._config.grid, settings.hidden_unit, settings.hidden_share, rng)
         return MaskedWindow(window, hidden)
 

@@ -8,9 +8,15 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from segvol_core.training.augmentation import Strength
+from segvol_core.training.augmentation import PUBLISHED
 from segvol_core.training.masked_images import PUBLISHED_SHARE
-from segvol_core.training.run_settings import STRICT, Count, RunSettings, read_settings_file
+from segvol_core.training.run_settings import (
+    STRICT,
+    Augmentation,
+    Count,
+    RunSettings,
+    read_settings_file,
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,13 +34,13 @@ class WindowSettings:
         Neighbouring patches (z, y, x) that are hidden together. Where patches are small, larger
         units keep the encoder from guessing a patch from its neighbours.
     augmentation
-        How far geometry is changed.
+        As for ``segvol train``; windows lie round any voxel that is not air.
     """
 
     volumes: Count = 4
     hidden_share: Annotated[float, Field(gt=0, lt=1)] = PUBLISHED_SHARE
     hidden_unit: tuple[Count, Count, Count] = (1, 1, 1)
-    augmentation: Strength = Field(default_factory=lambda: Strength(flips=(0.2, 0.2, 0.2)))
+    augmentation: Augmentation = PUBLISHED
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -6,16 +6,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from segvol_core.errors import SegVolError
+from segvol_core.training.augmentation import PUBLISHED, Strength
 from segvol_core.training.data.named_folder import sentences
 from segvol_core.training.optimisers import OptimiserName
 from segvol_core.training.precision import Precision
 
 STRICT = ConfigDict(extra="forbid")
 
+
+def _by_name(value: Any) -> Any:
+    """Changes that have a name."""
+    if not isinstance(value, str):
+        return value
+    if value != "published":
+        raise ValueError("give “published”, or fields such as “scale: 1.2”")
+    return PUBLISHED
+
+
+Augmentation = Annotated[Strength, BeforeValidator(_by_name)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

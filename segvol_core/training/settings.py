@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.run_settings import (
     STRICT,
+    Augmentation,
     Count,
     Positive,
     RunSettings,
@@ -38,7 +39,8 @@ class ExampleSettings:
     mirror_names
         Whether left and right may be swapped together with their names: heads, never trunks.
     augmentation
-        How far geometry is changed.
+        How far geometry and grey values are changed, and where windows lie; ``published`` for what
+        the published training does.
     """
 
     volumes: Count = 1
@@ -47,7 +49,7 @@ class ExampleSettings:
     unlabelled_share: Share = 0.2
     text_weight: Positive = 1.5
     mirror_names: bool = False
-    augmentation: Strength = Field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
+    augmentation: Augmentation = Field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
 
 
 @dataclass(frozen=True, config=STRICT)
