@@ -9,6 +9,7 @@ from small_config import SMALL
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.errors import WeightsError
 from segvol_core.inference import Stage, ZoomOutZoomIn
+from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, MAPS
 from segvol_core.model.refinement import Refinement
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.start import begin_from
@@ -66,7 +67,7 @@ def test_edges_inside_a_patch_are_learnt_in_a_few_steps() -> None:
     refinement = Refinement(REFINED)
     optimiser = torch.optim.Adam(refinement.parameters(), 0.02)
     grid = [4 * n for n in REFINED.grid]
-    maps, drawn, logits = (torch.zeros(1, n, *grid) for n in (9, 2, 1))
+    maps, drawn, logits = (torch.zeros(1, n, *grid) for n in (MAPS, DRAWN_BOX_MAPS, 1))
     tokens = torch.zeros(1, REFINED.tokens, REFINED.width)
     losses = []
     for _ in range(30):

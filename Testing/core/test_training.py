@@ -28,6 +28,7 @@ from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, prompt_losses, train
 from segvol_core.training.names import draw_spelling, mirrored, spellings
 from segvol_core.training.pseudo_labels import GRID_MM, clean, supervoxels
+from segvol_core.training.targets import part_of
 from segvol_core.training.validation import dice, zoom_out_dice
 from segvol_core.training.zoom_in import boxes_around, coarse_in_window
 from segvol_core.volume import Volume
@@ -323,10 +324,38 @@ def test_boxes_are_near_the_target_zoomed_out_and_in(box: tuple[int, ...], seed:
     # The same box: each of its sides lies within a voxel of the overview's.
     first = np.array([float(axis[0]) for axis in positions] * 2)
     assert np.abs((first + drawn / 2).clip(0, np.tile(overview.shape, 2) - 1) - out).max() <= 0.5
-    if window.any():
-        shown = simulate.box_of(window)
-        cut = np.concatenate([shown[:3] == 0, shown[3:] == np.array(window.shape) - 1])
-        assert np.abs(drawn - shown)[~cut].max(initial=0) <= 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_drawn_box_is_as_sharp_as_the_window_shows_the_target(seed: int) -> None:
+    # One voxel of the overview is four of the window.
+    positions = tuple(n / 2 - 0.5 + (torch.arange(n) - (n - 1) / 2) / 4 for n in (12, 24, 24))
+    window = np.zeros((12, 24, 24), dtype=bool)
+    window[3:10, 6:15, 7:] = True
+    overview = np.zeros((12, 24, 24), dtype=bool)
+    for z, y, x in np.argwhere(window):
+        place = [round(float(axis[i])) for axis, i in zip(positions, (z, y, x), strict=True)]
+        overview[tuple(place)] = True
+    overview[:, :, 15:20] = overview[:, :, 14:15]
+    _, drawn = simulate.simulate_box(overview, window, positions, np.random.default_rng(seed))
+    assert np.abs(drawn[:5] - [3, 6, 7, 9, 14]).max() <= 2
+    assert drawn[5] > 30, "it goes on beyond the window"
+
+
+@settings(max_examples=60, deadline=None)
+@given(box=boxes, seed=st.integers(0, 10**6))
+def test_a_part_of_a_target_is_cut_alike_zoomed_out_and_in(box: tuple[int, ...], seed: int) -> None:
+    overview = blob(box, seed)
+    # The window has the overview's own voxels, shifted.
+    positions = (torch.arange(6) + 2, torch.arange(24), torch.arange(12) + 6)
+    shown = np.s_[2:8, :, 6:18]
+    part = part_of((overview, overview[shown]), positions, np.random.default_rng(seed))
+    if part is None:
+        return
+    out, inside = part
+    assert (out <= overview).all()
+    assert 0 < out.sum() <= overview.sum()
+    assert (inside == out[shown]).all()
 
 
 def test_the_centre_of_an_organ_is_deep_inside_it() -> None:

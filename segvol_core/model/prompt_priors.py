@@ -19,6 +19,8 @@ from segvol_core.model.grey_likelihood import grey_likelihood
 MAPS = 9
 """Two of a box, two of positive and two of negative points, one of a text, two of grey values."""
 
+DRAWN_BOX_MAPS = 4
+
 _LOWEST_LEVEL = -4.0
 _NEAR_CELLS = (3.0, 10.0)
 _CLICKED_CELLS = 1.4
@@ -103,6 +105,15 @@ class PromptPriors(nn.Module):
             outside = torch.maximum(outside, (apart > radius[:, axis]).float())
         level = (1 - squares).clamp(min=_LOWEST_LEVEL)
         return torch.stack([level, -outside], dim=1)
+
+    def of_drawn_box(self, image: Tensor, boxes: Tensor) -> Tensor:
+        """``DRAWN_BOX_MAPS`` maps of boxes as :meth:`of_box` takes them, in images as in ``draw``.
+
+        The two of :meth:`of_box`, and likeness in grey value to what is in the box: everywhere, and
+        near it.
+        """
+        maps = self.of_box(boxes)
+        return torch.cat([maps, self._of_grey_values(image, None, maps[:, 0])], dim=1)
 
     def _cells(self, device: torch.device) -> list[Tensor]:
         """Voxel position of each cell of the logits, per axis, shaped to be combined."""

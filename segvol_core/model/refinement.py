@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
-from segvol_core.model.prompt_priors import MAPS
+from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, MAPS
 
-_BOX_MAPS = 2
 _GROUPS = 4
 _LARGEST_LOGIT = 12.0
 _SCALE_OF_LOGITS = 4.0
@@ -31,7 +30,7 @@ class Refinement(nn.Module):
         super().__init__()
         width = config.refinement_width
         self._grid = config.grid
-        self.first = Block(2 + MAPS + _BOX_MAPS, width)
+        self.first = Block(2 + MAPS + DRAWN_BOX_MAPS, width)
         self.down = nn.Conv3d(width, 2 * width, 2, stride=2)
         self.second = Block(2 * width, 2 * width)
         self.down_again = nn.Conv3d(2 * width, 4 * width, 2, stride=2)
@@ -58,7 +57,8 @@ class Refinement(nn.Module):
         maps
             (batch, ``MAPS``, 4 d, 4 h, 4 w), from :class:`PromptPriors`.
         drawn_box
-            (batch, 2, 4 d, 4 h, 4 w), from :meth:`PromptPriors.of_box`; zeros without a box.
+            (batch, ``DRAWN_BOX_MAPS``, 4 d, 4 h, 4 w), from :meth:`PromptPriors.of_drawn_box`;
+            zeros without a box.
         logits
             (batch, 1, 4 d, 4 h, 4 w).
         tokens

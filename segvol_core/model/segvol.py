@@ -11,7 +11,7 @@ from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
 from segvol_core.model.prompt_encoder import PromptEncoder
-from segvol_core.model.prompt_priors import PromptPriors
+from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, PromptPriors
 from segvol_core.model.refinement import Refinement
 from segvol_core.model.text_encoder import TextEncoder
 
@@ -92,11 +92,11 @@ class SegVol(nn.Module):
         )
         logits = logits + self.prompt_priors.on_logits(maps, mask_token)
         if self.refinement is not None:
-            drawn = maps.new_zeros(len(maps), 2, *maps.shape[2:])
+            if drawn_boxes is None and coarse is None:
+                drawn_boxes = boxes
+            drawn = maps.new_zeros(len(maps), DRAWN_BOX_MAPS, *maps.shape[2:])
             if drawn_boxes is not None:
-                drawn = self.prompt_priors.of_box(drawn_boxes)
-            elif boxes is not None and coarse is None:
-                drawn = self.prompt_priors.of_box(boxes)
+                drawn = self.prompt_priors.of_drawn_box(image, drawn_boxes)
             logits = logits + self.refinement(image, maps, drawn, logits, tokens)
         return logits
 

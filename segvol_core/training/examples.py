@@ -21,7 +21,7 @@ from segvol_core.training.augmentation import Overview, Positions, Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.names import draw_spelling, mirrored, spellings
 from segvol_core.training.published_augmentation import middle_of_crop
-from segvol_core.training.targets import Target, TargetPairs, WindowTargets
+from segvol_core.training.targets import Target, TargetPairs, WindowTargets, part_of
 
 FloatArray = npt.NDArray[np.float64]
 Kind = Literal["text", "points", "box", "text+points", "text+box", "points+box"]
@@ -35,6 +35,7 @@ _KINDS: dict[Kind, float] = {
     "points+box": 0.10,
 }
 _UNION_SHARE = 0.12
+_PART_SHARE = 0.35
 _ELSEWHERE_SHARE = 0.1
 
 
@@ -268,6 +269,8 @@ class ExampleSource:
             drawn.append(target)
         for region in regions:
             shown = targets.region(int(region))
+            if shown is not None and rng.random() < _PART_SHARE:
+                shown = part_of(shown, targets.positions, rng)
             if shown is not None:
                 drawn.append(shown)
         return drawn

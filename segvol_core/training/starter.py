@@ -57,10 +57,10 @@ class Recipe:
         than its window, and masks of other windows teach more.
     """
 
-    many_structures: float = 0.36
-    some_structures: float = 0.40
+    many_structures: float = 0.40
+    some_structures: float = 0.34
     one_structure: float = 0.06
-    none: float = 0.18
+    none: float = 0.20
     volumes: int = 3
     batches: int = 1
     masks: int = 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ Target = tuple[BoolArray, BoolArray]
 
 MIN_VOXELS = 16
 """Smaller targets are not asked for."""
+
+
+_LEFT_OF_A_PART = (0.3, 0.7)
 
 
 class WindowTargets:
@@ -136,3 +140,33 @@ class TargetPairs:
     def nothing(self) -> Target:
         """Empty masks."""
         return self._overview.nothing(), self._window.nothing()
+
+
+def part_of(target: Target, positions: Positions, rng: np.random.Generator) -> Target | None:
+    """What a random plane leaves of a target, or None if the window loses all of it.
+
+    Lobes and segments of organs end where no grey value changes.
+
+    Parameters
+    ----------
+    target
+        Its mask in the overview is not empty.
+    positions
+        Where the window's voxels lie in the overview.
+    """
+    whole, window = target
+    direction = rng.standard_normal(3)
+    along = _along(direction, [np.arange(n) for n in whole.shape])
+    limit = np.quantile(along[whole], rng.uniform(*_LEFT_OF_A_PART))
+    along_window = _along(direction, [axis.numpy() for axis in positions])
+    part = whole & (along <= limit), window & (along_window <= limit)
+    return part if part[0].any() and part[1].any() else None
+
+
+def _along(
+    direction: npt.NDArray[np.float64], positions: Sequence[npt.NDArray[Any]]
+) -> npt.NDArray[np.float64]:
+    """How far voxels (D, H, W) at positions per axis lie along a direction."""
+    z, y, x = (part * axis for part, axis in zip(direction, positions, strict=True))
+    along: npt.NDArray[np.float64] = z[:, None, None] + y[:, None] + x
+    return along
