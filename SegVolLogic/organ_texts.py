@@ -2,17 +2,13 @@
 
 from dataclasses import replace
 
-from segvol_core.errors import OrganError
-from segvol_core.organs import Organ, find, free_text
+from segvol_core.organs import Organ, find_known, free_text
 from segvol_core.prompts import Prompts
 
 
 def organ_of(text: str) -> Organ:
     """Return what the text of a prompt means: an organ, or a text as it is."""
-    try:
-        return find(text)
-    except OrganError:
-        return free_text(text)
+    return find_known(text) or free_text(text)
 
 
 def for_model(prompts: Prompts) -> Prompts:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segvol_core import organs
-from segvol_core.errors import OrganError
 from segvol_core.inference import ZoomOutZoomIn
 from segvol_core.model.config import SegVolConfig
 from segvol_core.organs import Organ
@@ -80,7 +79,4 @@ def _overlap(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _organ_called(name: str) -> Organ:
-    try:
-        return organs.find(name)
-    except OrganError:
-        return organs.free_text(name)
+    return organs.find_known(name) or organs.free_text(name)

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from segvol_core import organs
-from segvol_core.errors import OrganError
 
 _PROMPT_SHARE = 0.6
 
 
 def spellings(structure: str) -> tuple[str, ...]:
     """Texts for a structure as label files name it; the first is what inference passes on."""
-    try:
-        organ = organs.find(structure)
-    except OrganError:
+    organ = organs.find_known(structure)
+    if organ is None:
         return (organs.free_text(structure.replace("_", " ")).prompt,)
     return tuple(dict.fromkeys((organ.prompt, organ.name, *organ.spellings, *organ.synonyms)))
 

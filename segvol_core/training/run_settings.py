@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from segvol_core.errors import SegVolError
 from segvol_core.training.augmentation import PUBLISHED, Strength
 from segvol_core.training.data.named_folder import sentences
+from segvol_core.training.data.records import VALIDATION_SHARE
 from segvol_core.training.optimisers import OptimiserName
 from segvol_core.training.precision import Precision
 
@@ -54,7 +55,7 @@ class DataSettings:
     """
 
     folders: Annotated[tuple[Path, ...], Field(min_length=1)]
-    validation: Share | tuple[str, ...] = 0.2
+    validation: Share | tuple[str, ...] = VALIDATION_SHARE
     cache: Path | None = None
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from segvol_core import organs
-from segvol_core.errors import OrganError
 from segvol_core.model.config import SegVolConfig
 from segvol_core.training.data.reading import CaseVolume, Spacing3, read_case_volume
 from segvol_core.training.data.records import TRAIN, CaseRecord, TrainingDataError
@@ -196,7 +195,7 @@ def _findings_together(report: DataReport, labels: bool) -> Iterator[Finding]:
     never = [name for name in report.voxels if name not in shown]
     if never:
         yield Finding(_ALL_CASES, f"no case for training shows {_listed(never)}.")
-    words = [name for name in report.voxels if not _is_known(name)]
+    words = [name for name in report.voxels if organs.find_known(name) is None]
     if words:
         yield Finding(
             _ALL_CASES,
@@ -211,14 +210,6 @@ def _findings_together(report: DataReport, labels: bool) -> Iterator[Finding]:
                     name,
                     f"its slices are {distance:g} mm apart, those of most cases {median:g} mm.",
                 )
-
-
-def _is_known(name: str) -> bool:
-    try:
-        organs.find(name)
-    except OrganError:
-        return False
-    return True
 
 
 def _listed(names: Sequence[str]) -> str:
