@@ -84,6 +84,15 @@ class SegVolController:
         """The markups to place prompts in; added to the scene when first asked for."""
         return self._display.nodes()
 
+    @property
+    def prompt_nodes_there(self) -> PromptNodes:
+        """The markups that are in the scene by now; each may be missing."""
+        return self._display.there
+
+    def points_node(self, *, positive: bool) -> Any:
+        """The markups to place positive or negative points in; the others follow in `poll`."""
+        return self._display.points(positive=positive)
+
     # Choosing
 
     def choose_volume(self, node: Any) -> None:
@@ -189,17 +198,14 @@ class SegVolController:
         return self._commit(self._chosen.prompts(), prompts, organ)
 
     def name_segment(self, name: str) -> None:
-        """Call the segment by the name of an organ, with its colour, and compute nothing.
+        """Call the segment by a name, that of an organ with its colour, and compute nothing.
 
         Raises
         ------
-        OrganError
-            If the name is not known.
         SceneError
             If there is no segment.
         """
-        (organ,) = parse_names(name)
-        self._bench.name_segment(organ)
+        self._bench.name_segment(organ_of(name))
         self._changed()
 
     # Computing

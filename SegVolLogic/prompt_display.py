@@ -44,9 +44,18 @@ class PromptDisplay:
         self._readable = True
         self._shown: Prompts | None = None
 
+    @property
+    def there(self) -> PromptNodes:
+        """The markups that are in the scene by now."""
+        return self._markups.there
+
     def nodes(self) -> PromptNodes:
-        """The markups, in the scene."""
+        """All markups, in the scene."""
         return self._markups.nodes()
+
+    def points(self, *, positive: bool) -> Any:
+        """One list of points, in the scene; the other markups follow with the next looks."""
+        return self._markups.points(positive=positive)
 
     def show(self) -> None:
         """Show the segment's prompts; none if they are unreadable, and none are taken over then."""
@@ -68,6 +77,8 @@ class PromptDisplay:
         """
         if volume is None or self._markups.dragging:
             return None
+        if any(self.there):
+            self._markups.add_next()
         if not self._in_step():
             self.show()
         if not self._readable:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import slicer
 
 from segvol_core.prompts import Prompts
-from SegVolLogic.prompt_nodes import PromptNodes, add_prompt_nodes, points_of, prompts_of, show
+from SegVolLogic.prompt_nodes import (
+    PromptNodes,
+    add_box_node,
+    add_points_node,
+    points_of,
+    prompts_of,
+    show,
+)
 
 
 class PromptMarkups:
@@ -15,7 +23,7 @@ class PromptMarkups:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._nodes: PromptNodes | None = None
+        self._nodes = PromptNodes()
         self._observations: list[tuple[Any, int]] = []
         self._dragged: set[str] = set()
 
@@ -24,19 +32,42 @@ class PromptMarkups:
         """Whether the mouse button is down on a point or a handle."""
         return bool(self._dragged) and self._present()
 
+    @property
+    def there(self) -> PromptNodes:
+        """The nodes that are in the scene by now."""
+        return self._nodes if self._present() else PromptNodes()
+
     def nodes(self) -> PromptNodes:
-        """The nodes, in the scene."""
-        if self._nodes is None or not self._present():
-            self._forget()
-            self._nodes = add_prompt_nodes(self._scene)
-            markups = slicer.vtkMRMLMarkupsNode
-            for node in self._nodes:
-                for event, handler in (
-                    (markups.PointStartInteractionEvent, self._drag_begins),
-                    (markups.PointEndInteractionEvent, self._drag_ends),
-                ):
-                    self._observations.append((node, node.AddObserver(event, handler)))
+        """All nodes, in the scene."""
+        while self.add_next():
+            pass
         return self._nodes
+
+    def points(self, *, positive: bool) -> Any:
+        """One list of points; the other nodes are to follow by `add_next`."""
+        self._forget_if_gone()
+        role = "positive" if positive else "negative"
+        if getattr(self._nodes, role) is None:
+            self._keep(role, add_points_node(self._scene, positive=positive))
+        return getattr(self._nodes, role)
+
+    def add_next(self) -> bool:
+        """Add one node that is missing: each takes Slicer's views some 30 ms.
+
+        Returns
+        -------
+        Whether one was.
+        """
+        self._forget_if_gone()
+        if self._nodes.positive is None:
+            self.points(positive=True)
+        elif self._nodes.negative is None:
+            self.points(positive=False)
+        elif self._nodes.box is None:
+            self._keep("box", add_box_node(self._scene))
+        else:
+            return False
+        return True
 
     def read(self, stored: Prompts | None) -> Prompts | None:
         """Prompts of the nodes, with the text of those that are stored.
@@ -51,7 +82,7 @@ class PromptMarkups:
         if not self._present():
             self.show(stored)
             return stored
-        return prompts_of(self.nodes(), None if stored is None else stored.text)
+        return prompts_of(self._nodes, None if stored is None else stored.text)
 
     def show(self, prompts: Prompts | None) -> None:
         """Show prompts in place of what is shown.
@@ -61,37 +92,41 @@ class PromptMarkups:
         SceneError
             If a node is under a transform that is not linear.
         """
-        if prompts is None and not self._present():
-            return
-        show(prompts, self.nodes())
+        if prompts is not None:
+            self.nodes()
+        show(prompts, self.there)
 
     def only_negative(self) -> bool:
         """Whether there are negative points and nothing else."""
-        nodes = self._nodes
-        return (
-            nodes is not None and bool(points_of(nodes.negative)) and not points_of(nodes.positive)
-        )
+        return bool(points_of(self._nodes.negative)) and not points_of(self._nodes.positive)
 
     def close(self) -> None:
         """Take the nodes out of the scene."""
-        nodes = self._nodes
-        self._forget()
-        for node in nodes or ():
-            if self._scene.IsNodePresent(node):
-                self._scene.RemoveNode(node)
-
-    def _present(self) -> bool:
-        return self._nodes is not None and all(map(self._scene.IsNodePresent, self._nodes))
-
-    def _forget(self) -> None:
         for node, tag in self._observations:
             node.RemoveObserver(tag)
-        for node in self._nodes or ():
+        for node in self._nodes:
             if self._scene.IsNodePresent(node):
                 self._scene.RemoveNode(node)
         self._observations.clear()
         self._dragged.clear()
-        self._nodes = None
+        self._nodes = PromptNodes()
+
+    def _keep(self, role: str, node: Any) -> None:
+        markups = slicer.vtkMRMLMarkupsNode
+        for event, handler in (
+            (markups.PointStartInteractionEvent, self._drag_begins),
+            (markups.PointEndInteractionEvent, self._drag_ends),
+        ):
+            self._observations.append((node, node.AddObserver(event, handler)))
+        self._nodes = replace(self._nodes, **{role: node})
+
+    def _present(self) -> bool:
+        """Whether there are nodes, and all of them are in the scene."""
+        return any(True for _ in self._nodes) and all(map(self._scene.IsNodePresent, self._nodes))
+
+    def _forget_if_gone(self) -> None:
+        if not self._present():
+            self.close()
 
     def _drag_begins(self, caller: Any, _event: str) -> None:
         self._dragged.add(caller.GetID())

@@ -142,30 +142,46 @@ def show_box(node: Any, box: Box | None) -> None:
         node.EndModify(was_modifying)
 
 
-def add_prompt_nodes(scene: Any) -> PromptNodes:
-    """Add a list of positive points, a list of negative points and a region of interest.
+def add_points_node(scene: Any, *, positive: bool) -> Any:
+    """Add a list of points on what is wanted, or on what is not.
 
-    They are saved with the scene no more than any helper: each segment keeps its own prompts.
+    It is saved with the scene no more than any helper: each segment keeps its own prompts.
     """
-    positive = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "SegVol +")
-    negative = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "SegVol -")
-    box = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "SegVol box")
-    for node, color in ((positive, (0.1, 0.8, 0.2)), (negative, (0.9, 0.1, 0.1)), (box, None)):
-        node.SetSaveWithScene(False)
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        if display is not None:
-            display.SetSaveWithScene(False)
-            if color is not None:
-                display.SetSelectedColor(*color)
-                display.SetColor(*color)
-                display.SetPointLabelsVisibility(False)
-            else:
-                display.SetFillOpacity(0.05)
-                display.SetPropertiesLabelVisibility(False)
-                display.SetRotationHandleVisibility(False)
-    _let_handles_be_dragged(box, False)
-    return PromptNodes(positive, negative, box)
+    name, color = ("SegVol +", (0.1, 0.8, 0.2)) if positive else ("SegVol -", (0.9, 0.1, 0.1))
+    node, display = _add(scene, "vtkMRMLMarkupsFiducialNode", name)
+    if display is not None:
+        display.SetSelectedColor(*color)
+        display.SetColor(*color)
+        display.SetPointLabelsVisibility(False)
+    return node
+
+
+def add_box_node(scene: Any) -> Any:
+    """Add a region of interest, empty and saved no more than the points."""
+    node, display = _add(scene, "vtkMRMLMarkupsROINode", "SegVol box")
+    if display is not None:
+        display.SetFillOpacity(0.05)
+        display.SetPropertiesLabelVisibility(False)
+        display.SetRotationHandleVisibility(False)
+    _let_handles_be_dragged(node, False)
+    return node
+
+
+def _add(scene: Any, class_name: str, name: str) -> tuple[Any, Any]:
+    # Slicer lets clicks go to a list that is added; they are to go on where they went.
+    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    if selection is not None:
+        place = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+    node = scene.AddNewNodeByClass(class_name, name)
+    if selection is not None:
+        selection.SetReferenceActivePlaceNodeClassName(place[0])
+        selection.SetActivePlaceNodeID(place[1])
+    node.SetSaveWithScene(False)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetSaveWithScene(False)
+    return node, display
 
 
 def _let_handles_be_dragged(box: Any, on: bool) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import qt
 import slicer.util
 
 from segvol_core.errors import SegVolError
@@ -10,6 +11,7 @@ from SegVolLogic.segment_grid import grid_for
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
+_TABLES_MESSAGE = "SegmentsTableMessageLabel"
 _SINGLE_SELECTION = 1
 """QAbstractItemView.SingleSelection: Slicer's table takes it as a number."""
 
@@ -24,6 +26,9 @@ class DataSection:
         self._showing = False
         ui.segmentsTable.setSelectionMode(_SINGLE_SELECTION)
         ui.segmentsTable.opacityColumnVisible = False
+        # The table's own "No node is selected", where a new one is made anyway.
+        for label in ui.segmentsTable.findChildren(qt.QLabel, _TABLES_MESSAGE):
+            label.setMaximumHeight(0)
         for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentsTable):
             widget.setMRMLScene(slicer.mrmlScene)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_chosen)

@@ -93,6 +93,7 @@ class EngineSection:
         for edit in (ui.urlEdit, ui.tokenEdit):
             edit.connect("editingFinished()", self._changed)
             edit.connect("textChanged(QString)", self._forget_test)
+        ui.rememberTokenBox.connect("toggled(bool)", lambda _on: self._store(self.choice))
         ui.testButton.connect("clicked()", self._test_server)
         ui.downloadButton.connect("clicked()", actions.download_weights)
         ui.installButton.connect("clicked()", actions.install)
@@ -174,6 +175,7 @@ class EngineSection:
         ui.memoryBox.setValue(choice.memory_gb)
         ui.urlEdit.setText(choice.url)
         ui.tokenEdit.setText(choice.token)
+        ui.rememberTokenBox.setChecked(bool(choice.token))
         ui.certificateEdit.setCurrentPath(choice.certificate)
         ui.engineSection.collapsed = self._settings.flag("engineCollapsed", True)
         self._show_pages(choice)
@@ -221,7 +223,11 @@ class EngineSection:
         store("device", choice.device)
         store("memoryGb", choice.memory_gb)
         store("serverUrl", choice.url)
-        store("serverToken", choice.token)
+        # As plain text, since Slicer has no safe for it: only if the user wants it so.
+        if self._ui.rememberTokenBox.checked:
+            store("serverToken", choice.token)
+        else:
+            self._settings.forget("serverToken")
         store("serverCertificate", choice.certificate)
 
     def _forget_test(self, *_text: Any) -> None:

@@ -1,12 +1,12 @@
-"""A row of buttons: what the segment could be, each giving it that name."""
+"""Buttons below each other: what the segment could be, each giving it that name."""
 
 from functools import partial
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from segvol_core.organs import find
 from SegVolLogic.controller import SegVolController
+from SegVolLogic.organ_texts import organ_of
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
@@ -44,7 +44,7 @@ class NameSuggestions:
             button.setVisible(there)
             if there:
                 name, share = likely[index]
-                button.setText(find(name).display_name)
+                button.setText(organ_of(name).display_name)
                 sure = _("{share} % sure. Name, colour and code; nothing is computed.")
                 button.setToolTip(sure.format(share=round(100 * share)))
         self._row.setVisible(bool(self._names))

@@ -47,7 +47,6 @@ class PromptSection:
         self._status = status
         self._make_ready = make_ready
         self._placing = Placing(slicer.mrmlScene)
-        self._nodes: Any = None
         self._names = NameField(ui.nameEdit, self.segment_names)
         ui.addButton.setIcon(_swatch(POSITIVE_COLOR))
         ui.excludeButton.setIcon(_swatch(NEGATIVE_COLOR))
@@ -74,7 +73,7 @@ class PromptSection:
         can = state.phase not in _CANNOT_PROMPT and state.volume_node is not None
         typed = bool(self._names.text.strip())
         self._placing.stop_if_gone()
-        positive, negative = self._points() or (None, None)
+        positive, negative = self._points()
         _set_checked(ui.addButton, self._placing.is_on(positive))
         _set_checked(ui.excludeButton, self._placing.is_on(negative))
         _set_checked(ui.boxButton, self._has_box(state))
@@ -118,27 +117,21 @@ class PromptSection:
 
     def set_markups_shown(self, shown: bool) -> None:
         """Show the prompts in the views only while the panel is shown."""
-        if not self._controller.state.has_prompts and self._nodes is None:
-            return
-        self._nodes = self._controller.prompt_nodes
-        for node in self._nodes:
+        for node in self._controller.prompt_nodes_there:
             if node.GetDisplayNode() is not None:
                 node.GetDisplayNode().SetVisibility(shown)
 
-    def _points(self) -> tuple[Any, ...]:
-        """The lists that are ours and still there, the positive one first."""
-        nodes = self._nodes
-        if nodes is None or not slicer.mrmlScene.IsNodePresent(nodes.positive):
-            return ()
+    def _points(self) -> tuple[Any, Any]:
+        """Our lists, the positive one first; None for one that is not there."""
+        nodes = self._controller.prompt_nodes_there
         return nodes.positive, nodes.negative
 
     def _toggle(self, which: int) -> None:
         self._status.forget_notice()
-        if self._points() and self._placing.is_on(self._points()[which]):
+        if self._placing.is_on(self._points()[which]):
             self.stop_placing()
         elif self._ui.addButton.enabled:
-            self._nodes = self._controller.prompt_nodes
-            self._placing.start(self._points()[which])
+            self._placing.start(self._controller.points_node(positive=which == 0))
             self._make_ready()
         self.show(self._controller.state)
 
@@ -157,7 +150,6 @@ class PromptSection:
             self._controller.set_prompts(Prompts(points, box, text))
         finally:
             self._controller.options = options
-        self._nodes = self._controller.prompt_nodes
         self._status.notice(_("Drag the box round what you want: it is computed as you let go."))
         self._make_ready()
 

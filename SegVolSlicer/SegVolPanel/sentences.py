@@ -89,8 +89,8 @@ def _failed(state: ControllerState, _circumstances: Circumstances) -> Sentence:
 
 def _starting(state: ControllerState, _circumstances: Circumstances) -> Sentence:
     if state.running:
-        return Sentence(_("The engine is starting; your prompt is computed next."))
-    return Sentence(_("The engine is starting. You can place prompts already."))
+        return Sentence(_("The engine is starting; what you gave it is computed next."))
+    return Sentence(_("The engine is starting. You can click, draw a box or type a name already."))
 
 
 def _uploading(state: ControllerState, _circumstances: Circumstances) -> Sentence:
@@ -117,14 +117,16 @@ def _without_engine(state: ControllerState, circumstances: Circumstances) -> Sen
     if Missing.PACKAGES in missing:
         text = _("Packages have to be installed before anything is computed: click Install.")
         if state.running:
-            text = _("Your prompt waits: packages have to be installed first. Click Install.")
+            text = _("What you gave waits: packages have to be installed first. Click Install.")
         return Sentence(text, button=_("Install…"))
     if Missing.WEIGHTS in missing:
         return Sentence(
             _("The published weights are not on this computer: click Download."),
             button=_("Download…"),
         )
-    return Sentence(_("The engine is off: click Start, or place a prompt."), button=_("Start"))
+    return Sentence(
+        _("The engine is off: click Start, or give a click, a box or a name."), button=_("Start")
+    )
 
 
 def _ready(state: ControllerState, circumstances: Circumstances) -> Sentence:
@@ -133,9 +135,9 @@ def _ready(state: ControllerState, circumstances: Circumstances) -> Sentence:
     if circumstances.placing:
         return Sentence(_("Click in a slice; press the button again to stop clicking."))
     if state.has_prompts and not circumstances.auto_run:
-        return Sentence(_("Click Run to compute the segment, or give more prompts."))
+        return Sentence(_("Click Run to compute the segment, or click and type on."))
     if state.has_prompts:
-        return Sentence(_("Refine with more prompts, or click Next segment."))
+        return Sentence(_("Refine it with more clicks or a box, or click Next segment."))
     return Sentence(state.message)
 
 

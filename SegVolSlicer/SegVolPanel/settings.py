@@ -23,3 +23,7 @@ class Settings:
     def store(self, name: str, value: str | bool | int) -> None:
         """Remember a value."""
         qt.QSettings().setValue(f"SegVol/{name}", str(value))
+
+    def forget(self, name: str) -> None:
+        """Remember a value no more."""
+        qt.QSettings().remove(f"SegVol/{name}")

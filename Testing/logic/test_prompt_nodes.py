@@ -12,7 +12,8 @@ from segvol_core.prompts import Box, Point, Prompts
 from SegVolLogic.errors import SceneError
 from SegVolLogic.prompt_nodes import (
     PromptNodes,
-    add_prompt_nodes,
+    add_box_node,
+    add_points_node,
     box_of,
     points_of,
     prompts_of,
@@ -22,9 +23,14 @@ from SegVolLogic.prompt_nodes import (
 ROTATED = Box.from_center((1, 2, 3), [[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]], (10, 20, 30))
 
 
+def all_nodes(scene):
+    points = [add_points_node(scene, positive=positive) for positive in (True, False)]
+    return PromptNodes(*points, add_box_node(scene))
+
+
 @pytest.fixture
 def nodes(scene):
-    return add_prompt_nodes(scene)
+    return all_nodes(scene)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -98,7 +104,7 @@ positions = st.tuples(*[st.floats(-300, 300) for _ in range(3)])
 )
 def test_prompts_that_are_shown_are_read_again(application, points, box):
     application.scene.Clear(0)
-    nodes = add_prompt_nodes(application.scene)
+    nodes = all_nodes(application.scene)
     from geometry_strategies import rotation  # noqa: PLC0415
 
     shown = [Point(ras, positive) for ras, positive in points if positive]

@@ -4,6 +4,7 @@ import os
 import signal
 
 from desk import ORGAN_IJK, SECOND_IJK
+from PySide6.QtCore import QSettings
 
 from segvol_core.local_server import Ready
 
@@ -29,7 +30,7 @@ def test_from_the_first_click_to_a_process_that_was_killed_and_stopped(local_des
     desk.click(desk.ui.addButton)
     desk.place(volume, ORGAN_IJK)
     desk.panel.poll()
-    assert "your prompt is computed next" in desk.said
+    assert "what you gave it is computed next" in desk.said
     desk.wait()
     assert desk.has(volume, ORGAN_IJK)
 
@@ -133,6 +134,30 @@ def test_a_server_that_takes_us_and_one_that_does_not(local_desk, process):
     desk.open()
     assert desk.ui.placeBox.currentIndex == 1
     assert desk.ui.urlEdit.text == process.url
+
+
+def test_the_token_is_forgotten_with_the_panel_unless_it_is_to_be_remembered(make_desk):
+    desk = make_desk(place="server", serverUrl="https://server:1", engineCollapsed=False)
+    desk.ui.tokenEdit.setText("secret")
+    desk.ui.tokenEdit.editingFinished.emit()
+    assert "secret" not in stored_values()
+    desk.close()
+    desk.open()
+    assert desk.ui.tokenEdit.text == ""
+    desk.ui.tokenEdit.setText("secret")
+    desk.ui.tokenEdit.editingFinished.emit()
+    desk.click(desk.ui.rememberTokenBox)
+    assert "secret" in stored_values()
+    desk.close()
+    desk.open()
+    assert desk.ui.tokenEdit.text == "secret"
+    desk.click(desk.ui.rememberTokenBox)
+    assert "secret" not in stored_values()
+
+
+def stored_values():
+    settings = QSettings()
+    return [settings.value(key) for key in settings.allKeys()]
 
 
 def test_a_server_that_cannot_be_reached_is_said_and_a_prompt_waits(make_desk, process):

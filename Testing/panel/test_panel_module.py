@@ -151,7 +151,7 @@ def test_the_stand_in_is_as_strict_as_pythonqt(application):
     with pytest.raises(AttributeError):
         button.connect("clickd()", print)
     with pytest.raises(AttributeError):
-        button.findChildren(object)
+        button.findChild(object)
     with pytest.raises(AttributeError):
         _ = qt.QNoSuchThing
     timer = qt.QTimer()

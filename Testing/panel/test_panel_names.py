@@ -177,3 +177,16 @@ def test_a_clicked_segment_is_named_with_one_click(desk, volume):
     np.testing.assert_array_equal(desk.mask(volume), mask)
     desk.key("Z")
     assert desk.names() == ["Segment_1"]
+
+
+def test_a_name_that_is_not_in_the_vocabulary_is_offered_as_it_is(desk, volume):
+    desk.click(desk.ui.addButton)
+    desk.place(volume, ORGAN_IJK)
+    desk.until(lambda: desk.state.names)
+    # What a network of someone's own may answer.
+    names = (("stent of the aorta", 0.9), ("kidney", 0.1))
+    desk.controller._results._names[desk.state.segment_id] = names
+    desk.panel.poll()
+    assert desk.ui.suggestion1Button.text == "Stent of the aorta"
+    desk.click(desk.ui.suggestion1Button)
+    assert desk.names() == ["Stent of the aorta"]

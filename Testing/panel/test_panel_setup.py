@@ -108,7 +108,7 @@ def test_not_now_is_taken_for_an_answer(bare_desk, volume):
     for _ in range(5):
         desk.panel.poll()
     assert dialog(desk) is None
-    assert "Your prompt waits" in desk.said
+    assert "What you gave waits" in desk.said
     desk.click(desk.ui.statusButton)
     assert dialog(desk) is not None
 

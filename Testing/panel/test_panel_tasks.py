@@ -12,6 +12,7 @@ import slicer
 from desk import BODY_IJK, ORGAN_IJK, SECOND_IJK, body
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
 from scenes import bend, world_of
 
 from SegVolLogic.engine import EngineStage
@@ -408,6 +409,8 @@ def test_the_scene_closed_while_running(desk, volume):
     assert not desk.state.running
     assert not in_place_mode()
     assert "Load a CT" in desk.said
+    (message,) = desk.ui.segmentsTable.findChildren(QLabel, "SegmentsTableMessageLabel")
+    assert message.height == 0, "Slicer's table complains that no node is selected"
     again = desk.add_volume()
     click_organ(desk, again)
     assert desk.has(again, ORGAN_IJK)

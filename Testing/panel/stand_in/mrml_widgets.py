@@ -8,13 +8,14 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from .strict import _Strict
+from .strict import _Strict, strict
 
 _ID = 256  # Qt.UserRole
 
@@ -140,6 +141,9 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
         QWidget.__init__(self, parent)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._message = strict(QLabel)(self)
+        self._message.setObjectName("SegmentsTableMessageLabel")
+        layout.addWidget(self._message)
         self._table = QTableWidget(0, 3, self)
         self._table.setHorizontalHeaderLabels(["Shown", "Colour", "Name"])
         self._table.horizontalHeader().setStretchLastSection(True)
@@ -169,6 +173,7 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
             watched.RemoveObserver(tag)
         self._observers = []
         self._node = node
+        self._message.setText("No node is selected" if node is None else "")
         if node is not None:
             segmentation = node.GetSegmentation()
             self._observers = [

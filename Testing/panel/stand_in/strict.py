@@ -14,7 +14,7 @@ from PySide6.QtCore import SIGNAL, QObject
 # Where a static function has the name of a property, PythonQt gives the function and sets nothing.
 _HIDDEN_PROPERTIES = {"singleShot"}
 # PySide has these and PythonQt does not.
-_NOT_IN_PYTHONQT = {"exec", "exec_", "print", "print_", "tr", "findChild", "findChildren"}
+_NOT_IN_PYTHONQT = {"exec", "exec_", "print", "print_", "tr", "findChild"}
 _SHOWN_BY_PYTHONQT = {"exec_": "exec"}
 
 
