@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from controller_desk import Desk, small_network
 from mrml_application import MrmlApplication
 
 
@@ -16,3 +17,13 @@ def scene(application):
     application.scene.Clear(0)
     yield application.scene
     application.scene.Clear(0)
+
+
+@pytest.fixture
+def desk(scene):
+    return Desk(scene)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return small_network()
