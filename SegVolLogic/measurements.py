@@ -4,7 +4,9 @@ In the desktop, Slicer's Segment Statistics measures; on slicer-core, which has 
 here gives the same numbers.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,16 +75,45 @@ def add_table(segmentation_node: Any, volume_node: Any) -> Any:
     SegVolError
         As :func:`measure`.
     """
+    steps = table_in_steps(segmentation_node, volume_node)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:  # noqa: PERF203 - the way to what a generator returns
+            return end.value
+
+
+def table_in_steps(
+    segmentation_node: Any, volume_node: Any
+) -> Generator[tuple[int, int], None, Any]:
+    """As `add_table`, one segment in each step where Slicer measures.
+
+    Yields
+    ------
+    Number of the segment that comes next, from 1, and how many there are.
+
+    Returns
+    -------
+    The table node.
+
+    Raises
+    ------
+    SegVolError
+        As :func:`measure`, and if the nodes are removed meanwhile.
+    """
     grid_for(segmentation_node, volume_node)
-    by_slicer = slicer_statistics.can_measure(segmentation_node, volume_of(volume_node).ijk_to_ras)
-    measurements = [] if by_slicer else measure(segmentation_node, volume_node)
-    table = segmentation_node.GetScene().AddNewNodeByClass(
-        "vtkMRMLTableNode", f"{segmentation_node.GetName()} volumes"
+    add_node = partial(
+        segmentation_node.GetScene().AddNewNodeByClass,
+        "vtkMRMLTableNode",
+        f"{segmentation_node.GetName()} volumes",
     )
-    if by_slicer:
-        slicer_statistics.fill_table(table, segmentation_node, volume_node)
-    else:
-        _fill_table(table, measurements)
+    if slicer_statistics.can_measure(segmentation_node, volume_of(volume_node).ijk_to_ras):
+        return (
+            yield from slicer_statistics.measure_in_steps(segmentation_node, volume_node, add_node)
+        )
+    measurements = measure(segmentation_node, volume_node)
+    table = add_node()
+    _fill_table(table, measurements)
     return table
 
 

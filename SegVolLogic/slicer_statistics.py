@@ -1,5 +1,6 @@
 """Slicer's own module Segment Statistics, where there is one: in the desktop application."""
 
+from collections.abc import Callable, Generator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import slicer
 
 from segvol_core.volume import FloatArray
+from SegVolLogic.errors import SceneError
 
 _MODULE = "SegmentStatistics"
 _SAME_VOLUME = 1e-4
@@ -35,11 +37,28 @@ def can_measure(segmentation_node: Any, ijk_to_ras: FloatArray) -> bool:
     return abs(box - volume) <= _SAME_VOLUME * volume
 
 
-def fill_table(table_node: Any, segmentation_node: Any, volume_node: Any) -> None:
-    """Let the module measure all segments, shown or not, into a table of the scene.
+def measure_in_steps(
+    segmentation_node: Any, volume_node: Any, add_table: Callable[[], Any]
+) -> Generator[tuple[int, int], None, Any]:
+    """Let the module measure all segments, shown or not, one in each step.
 
     What the user has set in the module's panel stays: the settings for this are a node of their
     own, which is taken out of the scene again.
+
+    Parameters
+    ----------
+    segmentation_node, volume_node
+        In Slicer's scene.
+    add_table
+        Adds the table node, when all is measured.
+
+    Yields
+    ------
+    Number of the segment that comes next, from 1, and how many there are.
+
+    Returns
+    -------
+    The table node.
     """
     scene = segmentation_node.GetScene()
     logic = import_module(_MODULE).SegmentStatisticsLogic()
@@ -52,7 +71,20 @@ def fill_table(table_node: Any, segmentation_node: Any, volume_node: Any) -> Non
         settings.SetParameter("visibleSegmentsOnly", "False")
         # Surfaces would have to be made for it first.
         settings.SetParameter("ClosedSurfaceSegmentStatisticsPlugin.enabled", "False")
-        logic.computeStatistics()
-        logic.exportToTable(table_node)
+        if segmentation_node.GetParentTransformNode() is not None:
+            # It moves a copy of the whole first.
+            yield 1, 1
+            logic.computeStatistics()
+        else:
+            logic.reset()
+            segment_ids = list(segmentation_node.GetSegmentation().GetSegmentIDs())
+            for number, segment_id in enumerate(segment_ids, 1):
+                yield number, len(segment_ids)
+                if not all(map(scene.IsNodePresent, (segmentation_node, volume_node, settings))):
+                    raise SceneError("What was being measured is not in the scene any more.")
+                logic.updateStatisticsForSegment(segment_id)
+        table = add_table()
+        logic.exportToTable(table)
     finally:
         scene.RemoveNode(settings)
+    return table

@@ -106,6 +106,7 @@ class Panel:
         self._shortcuts.deactivate()
         self.heartbeat.stop()
         self._memory.close()
+        self._results.close()
         self._engine.close()
         self.controller.close()
         self._data.close()
@@ -192,4 +193,5 @@ class Panel:
 
     def _scene_closes(self) -> None:
         self._prompts.stop_placing()
+        self._results.close()
         self.controller.cancel()

@@ -1,23 +1,23 @@
 """How results are made, and what can be done with them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from SegVolLogic.controller import SegVolController
-from SegVolLogic.measurements import add_table
+from SegVolLogic.measurements import table_in_steps
 from SegVolLogic.segment_writer import Overlap
 from SegVolLogic.states import ControllerState, Options
-from SegVolLogic.surfaces import hide_surfaces, show_surfaces, surfaces_shown
+from SegVolLogic.surfaces import hide_surfaces, surfaces_in_steps, surfaces_shown
 from SegVolPanel.attempt import Attempt
+from SegVolPanel.in_steps import InSteps
 from SegVolPanel.settings import Settings
 from SegVolPanel.status_line import StatusLine
 from SegVolPanel.three_d_views import look_at_everything
 
-_TIME_TO_PAINT_MILLISECONDS = 50
 _OVERLAPS = (Overlap.ALLOW, Overlap.AVOID, Overlap.OVERWRITE)
 
 
@@ -47,6 +47,7 @@ class ResultSection:
         self._status = status
         self._attempt = attempt
         self._settings = settings
+        self._steps = InSteps(ui.resultSection, status)
         for text in (
             _("Leave other segments as they are"),
             _("Leave out what is in other segments"),
@@ -105,35 +106,42 @@ class ResultSection:
     def _smoothing_changed(self) -> None:
         node = self._controller.state.segmentation_node
         if node is not None and surfaces_shown(node):
-            self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing))
+            self._make_surfaces(node, self._status.forget_notice)
 
     def _toggle_surfaces(self) -> None:
         node = self._controller.state.segmentation_node
         if node is None:
             return
         if surfaces_shown(node):
+            self._steps.stop()
             self._attempt(hide_surfaces, node)
-        elif self._attempt(lambda: show_surfaces(node, smoothing=self._smoothing)):
-            look_at_everything()
+        else:
+            self._make_surfaces(node, self._surfaces_are_there)
+        self.show(self._controller.state)
+
+    def _make_surfaces(self, node: Any, then: Callable[[], None]) -> None:
+        says = _("Making surfaces: {number} of {count} …")
+        steps = surfaces_in_steps(node, smoothing=self._smoothing)
+        self._steps.begin(says, steps, lambda _result: then())
+
+    def _surfaces_are_there(self) -> None:
+        self._status.forget_notice()
+        look_at_everything()
         self.show(self._controller.state)
 
     def _add_table(self) -> None:
-        # It takes a tenth of a second for each segment: said first, and then begun.
-        self._status.notice(_("Measuring …"))
-        qt.QTimer.singleShot(_TIME_TO_PAINT_MILLISECONDS, self._measure)
-
-    def _measure(self) -> None:
         state = self._controller.state
         if state.segmentation_node is None or state.volume_node is None:
             return
-        slicer.app.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
-        try:
-            self._attempt(lambda: self._show_table(state))
-        finally:
-            slicer.app.restoreOverrideCursor()
+        says = _("Measuring {number} of {count} …")
+        steps = table_in_steps(state.segmentation_node, state.volume_node)
+        self._steps.begin(says, steps, self._show_table)
 
-    def _show_table(self, state: ControllerState) -> None:
-        table = add_table(state.segmentation_node, state.volume_node)
+    def close(self) -> None:
+        """End what is under way."""
+        self._steps.stop()
+
+    def _show_table(self, table: Any) -> None:
         selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         selection.SetActiveTableID(table.GetID())
         slicer.app.applicationLogic().PropagateTableSelection()

@@ -19,6 +19,7 @@ from scenes import (
     slicers_mask,
     world_of,
 )
+from vtk.util.numpy_support import vtk_to_numpy
 
 from SegVolLogic.errors import SceneError
 from SegVolLogic.labelmap_layers import segment_voxels
@@ -32,7 +33,14 @@ from SegVolLogic.segment_writer import (
     write_segment,
 )
 from SegVolLogic.segments import add_segment, add_segmentation, remove_segment
-from SegVolLogic.surfaces import CLOSED_SURFACE, show_surfaces, surfaces_shown, update_surfaces
+from SegVolLogic.surfaces import (
+    CLOSED_SURFACE,
+    hide_surfaces,
+    show_surfaces,
+    surfaces_in_steps,
+    surfaces_shown,
+    update_surfaces,
+)
 from SegVolLogic.volume_node import volume_of
 from SegVolLogic.voxel_change import ExtentMask
 
@@ -316,6 +324,43 @@ def test_surfaces_are_made_when_asked_for_and_follow_the_voxels(segmentation, vo
     assert surface(segmentation, second) is kept
     after = np.array(surface(segmentation, first).GetBounds())
     assert (after[1::2] - after[::2])[0] > (before[1::2] - before[::2])[0] + 2
+
+
+def test_surfaces_made_in_steps_are_those_that_slicer_makes_at_once(segmentation, volume):
+    ids = [add_segment(segmentation) for _ in range(3)]
+    write(segmentation, volume, ids[0], BLOCK)
+    write(segmentation, volume, ids[1], block((4, 0, 0), (6, 2, 2)))
+    show_surfaces(segmentation, smoothing=0.3)
+    expected = [surface_points(segmentation, each) for each in ids]
+    hide_surfaces(segmentation)
+    steps = surfaces_in_steps(segmentation, smoothing=0.3)
+    assert list(steps) == [(1, 3), (2, 3), (3, 3)]
+    assert surfaces_shown(segmentation)
+    for segment_id, points in zip(ids, expected, strict=True):
+        np.testing.assert_allclose(surface_points(segmentation, segment_id), points)
+
+
+def test_a_segment_that_changes_while_surfaces_are_made_is_made_again(segmentation, volume):
+    first, second = add_segment(segmentation), add_segment(segmentation)
+    write(segmentation, volume, first, BLOCK)
+    write(segmentation, volume, second, block((4, 0, 0), (6, 2, 2)))
+    steps = surfaces_in_steps(segmentation, smoothing=0.0)
+    next(steps)
+    next(steps)
+    write(segmentation, volume, first, np.ones(SHAPE_KJI, bool))
+    remove_segment(segmentation, second)
+    third = add_segment(segmentation)
+    assert list(steps) == []
+    made = surface_points(segmentation, first)
+    hide_surfaces(segmentation)
+    show_surfaces(segmentation, smoothing=0.0)
+    np.testing.assert_allclose(made, surface_points(segmentation, first))
+    assert not surface_points(segmentation, third).size
+
+
+def surface_points(node, segment_id):
+    points = surface(node, segment_id).GetPoints()
+    return np.zeros((0, 3)) if points is None else vtk_to_numpy(points.GetData()).copy()
 
 
 def test_a_new_segment_does_not_end_the_surfaces_of_the_others(segmentation, volume):

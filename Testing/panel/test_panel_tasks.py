@@ -241,11 +241,14 @@ def test_surfaces_and_their_smoothing(desk, volume):
     click_organ(desk, volume)
     node = desk.state.segmentation_node
     desk.click(desk.ui.show3DButton)
-    assert surfaces_shown(node)
+    assert "Making surfaces: 1 of 1" in desk.said
+    desk.until(lambda: surfaces_shown(node))
+    desk.panel.poll()
     assert slicer.app.layoutManager().threeDView().resets[-2:] == ["focal point", "camera"]
     assert desk.ui.show3DButton.checked
     desk.ui.smoothingSlider.setValue(0)
-    assert node.GetSegmentation().GetConversionParameter("Smoothing factor") == "0.0"
+    parameter = node.GetSegmentation().GetConversionParameter
+    desk.until(lambda: parameter("Smoothing factor") == "0.0")
     assert surfaces_shown(node)
     desk.click(desk.ui.show3DButton)
     assert not surfaces_shown(node)
@@ -254,7 +257,6 @@ def test_surfaces_and_their_smoothing(desk, volume):
 def test_a_table_of_volumes(desk, volume):
     click_organ(desk, volume)
     desk.click(desk.ui.tableButton)
-    assert "Measuring" in desk.said
     desk.until(lambda: desk.scene.GetFirstNodeByClass("vtkMRMLTableNode") is not None)
     table = desk.scene.GetFirstNodeByClass("vtkMRMLTableNode")
     assert table.GetCellText(0, 0) == "Segment_1"
