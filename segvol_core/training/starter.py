@@ -26,7 +26,7 @@ from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
-from segvol_core.training.start import begin_from, taught_names
+from segvol_core.training.start import begin_from, freeze, taught_names
 from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
@@ -194,11 +194,21 @@ def train_starter(
     workers: int = 1,
     cache: Path | None = None,
     start: Path | None = None,
+    frozen: Sequence[str] = (),
     config: SegVolConfig = STARTER,
     recipe: Recipe = Recipe(),
     checkpoint_minutes: float = 5.0,
 ) -> SegVol:
     """Train the starter and write it, a first time after ``checkpoint_minutes``.
+
+    Parameters
+    ----------
+    folder
+        CTs with an ``index.json``.
+    start
+        Weights to go on from.
+    frozen
+        Parts of the network that stay as they are.
 
     Raises
     ------
@@ -206,6 +216,8 @@ def train_starter(
         If the folder is not a training folder.
     WeightsError
         If ``output`` cannot be written or ``start`` cannot be read.
+    SettingsError
+        If the network has no such part to freeze.
     """
     records = read_index(folder)
     torch.manual_seed(seed)
@@ -226,6 +238,7 @@ def train_starter(
     if start is None:
         images = [case.image for case in training]
         initialise_from_data(model, images, np.random.default_rng(seed))
+    freeze(model, frozen)
     model = model.to(device)
     reporter = _Reporter(
         output, validation, checkpoint_minutes, {"name": "starter", "seed": str(seed)}
@@ -266,6 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--cache", type=Path, help="folder that keeps prepared cases; one per spacing"
     )
     parser.add_argument("--start", type=Path, help="weights to continue from")
+    parser.add_argument(
+        "--freeze", nargs="*", default=[], metavar="PART", help="parts that stay as they are"
+    )
     parser.add_argument("--learning-rate", type=float, default=LoopSettings(steps=1).learning_rate)
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0)
     options = parser.parse_args(arguments)
@@ -283,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train_starter(
             options.folder, options.output, settings, seed=options.seed, device=options.device,
             workers=options.workers, cache=options.cache, start=options.start,
-            checkpoint_minutes=options.checkpoint_minutes,
+            frozen=options.freeze, checkpoint_minutes=options.checkpoint_minutes,
         )  # fmt: skip
     except SegVolError as error:
         _log.error("%s", error)

@@ -1,0 +1,103 @@
+"""From examples to weights that follow prompts."""
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from index_folder import ORGANS, TINY, two_organs
+
+from segvol_core.errors import VolumeError
+from segvol_core.model.segvol import SegVol
+from segvol_core.session import Session
+from segvol_core.training import augmentation as augment
+from segvol_core.training.cases import prepare_cases, read_index
+from segvol_core.training.examples import Example, ExampleSource
+from segvol_core.training.initialisation import initialise_from_data
+from segvol_core.training.loop import LoopSettings, prompt_losses, train
+from segvol_core.training.validation import zoom_out_dice
+from segvol_core.volume import Volume
+
+
+def test_an_untrained_network_already_shows_voxels_and_places_to_its_decoder(folder: Path) -> None:
+    case = next(iter(prepare_cases(read_index(folder), TINY)))
+    model = SegVol(TINY)
+    initialise_from_data(model, [case.image], np.random.default_rng(0))
+    image = torch.rand(TINY.window)
+    double, normalise, gelu, again, _ = model.mask_decoder.output_upscaling
+    with torch.inference_mode():
+        tokens = model.image_encoder(image[None, None])
+        features = again(gelu(normalise(double(tokens))))[0]
+    grey = features[5].flatten()
+    assert np.corrcoef(grey, image.flatten())[0, 1] > 0.9
+    for axis in range(3):
+        place = torch.nn.functional.gelu(features[12 + axis]).movedim(axis, 0).flatten(1)
+        assert float(place.std(dim=1).max()) < 1e-4
+        assert torch.allclose(place[:, 0].diff(), place[:, 0].diff().mean(), atol=0.05)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One example, learnt by heart."""
+
+    example: Example
+    losses: list[float]
+    model: SegVol
+
+
+@pytest.fixture(scope="module")
+def lesson(folder: Path) -> Lesson:
+    case = next(iter(prepare_cases(read_index(folder), TINY)))
+    source = ExampleSource(case, TINY.window, mirror_names=False)
+    rng = np.random.default_rng(0)
+    example = source.draw(rng, batches=3, masks=2, strength=augment.NONE)
+    while {"text", "box"} - {prompts.kind for prompts in example.prompts}:
+        example = source.draw(rng, batches=3, masks=2, strength=augment.NONE)
+    torch.manual_seed(0)
+    model = SegVol(replace(TINY, trained_names=tuple(ORGANS)))
+    initialise_from_data(model, [case.image], rng)
+    losses: list[float] = []
+    trained = train(
+        model,
+        itertools.repeat([example]),
+        LoopSettings(steps=90, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
+        lambda progress, _: losses.append(float(np.mean(list(progress.losses.values())))),
+    )
+    return Lesson(example, losses, trained)
+
+
+def test_a_tiny_network_learns_a_made_case(lesson: Lesson) -> None:
+    assert len(lesson.losses) == 90
+    assert lesson.losses[-1] < 0.3 * lesson.losses[0]
+    images = torch.stack([lesson.example.overview, lesson.example.window])[:, None]
+    with torch.inference_mode():
+        for prompts in lesson.example.prompts:
+            embeddings = lesson.model.image_encoder(images)
+            for losses in prompt_losses(lesson.model, embeddings, lesson.example, prompts):
+                assert float(losses.mean()) < 0.5
+
+
+def test_a_mask_is_named_by_the_name_that_finds_it(lesson: Lesson) -> None:
+    voxels, labels = two_organs()
+    session = Session(lesson.model, Volume(voxels.astype(np.float32), np.diag([5.0, 5, 5, 1])))
+    for name, value in ORGANS.items():
+        namings = session.identify(labels == value)
+        assert {naming.organ.name for naming in namings} == set(ORGANS)
+        assert sum(naming.probability for naming in namings) == pytest.approx(1)
+        assert namings[0].organ.name == name
+        assert namings[0].probability > 0.5
+    with pytest.raises(VolumeError, match="empty segment"):
+        session.identify(np.zeros(labels.shape, dtype=bool))
+    with pytest.raises(VolumeError, match="does not fit"):
+        session.identify(np.ones((2, 3, 4), dtype=bool))
+
+
+def test_validation_reports_every_structure_for_every_kind_of_prompt(folder: Path) -> None:
+    cases = list(prepare_cases(read_index(folder), TINY))
+    found = zoom_out_dice(SegVol(TINY), cases)
+    assert set(found) == {"text", "click", "box"}
+    for figures in found.values():
+        assert set(figures) == set(ORGANS)
+        assert all(0 <= value <= 1 for value in figures.values())
