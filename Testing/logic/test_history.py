@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slicer
 from scenes import SHAPE_KJI, add_volume, block, slicers_mask
 
 from segvol_core.organs import find
@@ -15,8 +16,10 @@ from SegVolLogic.segments import (
     add_segment,
     add_segmentation,
     describe,
+    mark_in_progress,
     record_of,
     remove_segment,
+    restore_segment,
 )
 from SegVolLogic.voxel_change import ExtentMask, VoxelChange
 
@@ -60,6 +63,7 @@ def test_a_removed_segment_comes_back_with_its_voxels(node, volume):
     write(node, volume, keep, np.ones(SHAPE_KJI, bool))
     store_prompts(node, segment, CLICK)
     write(node, volume, segment, BLOCK)
+    mark_in_progress(node, segment)
     record = record_of(node, segment)
     voxels = write(node, volume, segment, np.zeros(SHAPE_KJI, bool))
     remove_segment(node, segment)
@@ -70,6 +74,18 @@ def test_a_removed_segment_comes_back_with_its_voxels(node, volume):
     redo_step(node, step)
     assert list(node.GetSegmentation().GetSegmentIDs()) == [keep]
     assert slicers_mask(node, keep, volume).all()
+
+
+def test_tables_begin_anew_when_a_segment_comes_back_among_others(node):
+    """Slicer's own lose the eye and the colour of a row that they move."""
+    first, _ = add_segment(node), add_segment(node)
+    record = record_of(node, first)
+    remove_segment(node, first)
+    heard = []
+    event = slicer.vtkMRMLSegmentationNode.SegmentationChangedEvent
+    node.AddObserver(event, lambda *_: heard.append(list(node.GetSegmentation().GetSegmentIDs())))
+    restore_segment(node, record)
+    assert heard[-1][0] == first
 
 
 def test_undo_keeps_what_someone_else_changed(node, volume):
