@@ -135,7 +135,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
             slicer.mrmlScene.Clear()
             slicer.util.loadScene(file)
         self.ct = slicer.util.getNode(self.ct_name)
-        self._until(lambda: self._state.volume_node is self.ct)
+        self._until(lambda: self._state.volume_node is self.ct and self.ui.addButton.enabled)
         (segment_id,) = self._state.segmentation_node.GetSegmentation().GetSegmentIDs()
         self.ui.segmentsTable.setSelectedSegmentIDs([segment_id])
         self._until(lambda: self._state.segment_id == segment_id)
