@@ -67,8 +67,10 @@ class SegVol(nn.Module):
         sparse, dense = self.prompt_encoder(points, boxes, text_embedding)
         positions = self.prompt_encoder.dense_positions()
         if self.prompt_priors is None:
-            answer = self.mask_decoder(image_embedding, positions, sparse, dense, text_embedding)
-            decoded: Tensor = answer[0]
+            decoded: Tensor
+            decoded, _, _ = self.mask_decoder(
+                image_embedding, positions, sparse, dense, text_embedding
+            )
             return decoded
         if image is None:
             raise ValueError("a network with prompt priors needs the window's image")
@@ -81,6 +83,7 @@ class SegVol(nn.Module):
             coarse=coarse,
         )
         dense = dense + self.prompt_priors.on_tokens(maps)
+        logits: Tensor
         logits, mask_token, tokens = self.mask_decoder(
             image_embedding, positions, sparse, dense, text_embedding
         )
@@ -90,8 +93,7 @@ class SegVol(nn.Module):
             if boxes is not None and coarse is None:
                 drawn = self.prompt_priors.of_drawn_box(image, boxes)
             logits = logits + self.refinement(image, maps, drawn, logits, tokens)
-        decoded = logits
-        return decoded
+        return logits
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:
         """Logits at every voxel of the window: (batch, 1, D, H, W)."""
