@@ -71,6 +71,7 @@ class _WindowPrompt:
     points: tuple[Tensor, Tensor] | None
     box: Tensor | None
     coarse: Tensor | None = None
+    drawn_box: Tensor | None = None
 
 
 class ZoomOutZoomIn:
@@ -222,7 +223,8 @@ class ZoomOutZoomIn:
     def _where_to_look(self, foreground: Tensor, prompt: ImagePrompt) -> tuple[Size3, Size3] | None:
         """First and last voxel of what is looked at closer, or None if nothing was found.
 
-        A refined network looks at all of a drawn box and at the clicks, and nowhere else.
+        Where a network is shown the drawn box when zooming in, it looks at all of it and at the
+        clicks, and nowhere else.
         """
         if self._placement == "published" or self._model.refinement is None or prompt.box is None:
             return bounding_box(foreground)
@@ -240,16 +242,15 @@ class ZoomOutZoomIn:
     def _window_prompt(
         self, prompt: ImagePrompt, window: Window, logits: Tensor, foreground: Tensor, only: bool
     ) -> _WindowPrompt:
+        coarse = self._coarse_in(window, logits)
+        if not len(prompt.points) and prompt.box is None:
+            return _WindowPrompt(None, None, coarse)
+        box = zoom.box_in_window(prompt, window, foreground, only_window=only)
         points = None
         if len(prompt.points):
             points = zoom.points_in_window(prompt, window, self._shape, self._window)
-        if prompt.box is not None and self._model.refinement is not None:
-            return _WindowPrompt(points, zoom.box_relative_to(prompt.box, window.extent.low))
-        coarse = self._coarse_in(window, logits)
-        if points is None and prompt.box is None:
-            return _WindowPrompt(None, None, coarse)
-        box = zoom.box_in_window(prompt, window, foreground, only_window=only)
-        return _WindowPrompt(points, box, coarse)
+        drawn = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
+        return _WindowPrompt(points, box, coarse, drawn)
 
     def _coarse_in(self, window: Window, logits: Tensor) -> Tensor | None:
         """Coarse logits in a window (1, D, H, W), for networks that look at them."""
@@ -304,6 +305,7 @@ class ZoomOutZoomIn:
                 boxes=None if prompt.box is None else prompt.box.to(device),
                 text_embedding=None if text_embedding is None else text_embedding.to(device),
                 coarse=None if prompt.coarse is None else prompt.coarse.to(device),
+                drawn_boxes=None if prompt.drawn_box is None else prompt.drawn_box.to(device),
                 image=image[None].to(device),
             )
         return logits.cpu()

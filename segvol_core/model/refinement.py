@@ -4,10 +4,9 @@ The published decoder makes every voxel's logit from a token that stands for a w
 image, and 96 000 CTs teach it where edges run inside. The starter has too few CTs for that. With
 ``config.refinement_width`` a small U-Net (Ronneberger et al. 2015) sees the window's grey values,
 the maps of the prompts and the decoder's logits on the grid of the logits, the decoder's tokens in
-its lowest level (as in UNETR, Hatamizadeh et al. 2022), and adds to the logits.
-
-With a box, a refined network zooms in on the box as it was drawn. The published procedure keeps of
-it only what the coarse mask made of it, which is little where zooming out went wrong.
+its lowest level (as in UNETR, Hatamizadeh et al. 2022), and adds to the logits. When zooming in it
+also sees the box as it was drawn, of which the published procedure keeps only what the coarse mask
+made of it.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Refinement(nn.Module):
             (batch, ``MAPS``, 4 d, 4 h, 4 w), from :class:`PromptPriors`.
         drawn_box
             (batch, ``DRAWN_BOX_MAPS``, 4 d, 4 h, 4 w), from :meth:`PromptPriors.of_drawn_box`;
-            zeros without a box, and where it is that of a coarse mask.
+            zeros without a box.
         logits
             (batch, 1, 4 d, 4 h, 4 w).
         tokens

@@ -42,6 +42,7 @@ class SegVol(nn.Module):
         boxes: Tensor | None = None,
         text_embedding: Tensor | None = None,
         coarse: Tensor | None = None,
+        drawn_boxes: Tensor | None = None,
         image: Tensor | None = None,
     ) -> Tensor:
         """Low-resolution logits of each prompt on embedded windows.
@@ -53,8 +54,10 @@ class SegVol(nn.Module):
         points, boxes, text_embedding
             As in :meth:`PromptEncoder.forward`, in any combination.
         coarse
-            Logits (batch, D, H, W) of zooming out in this window; then ``boxes`` are those of the
-            coarse masks. Without, they are the user's, which may reach beyond the window.
+            Logits (batch, D, H, W) of zooming out in this window.
+        drawn_boxes
+            (batch, 6) boxes of the user where ``boxes`` are what zooming out has made of them; they
+            may reach beyond the window. Only a network with a refinement looks at them.
         image
             The windows (1 or batch, D, H, W). Only a network with ``config.prompt_priors`` looks at
             them, which it needs, and at the coarse logits.
@@ -89,9 +92,11 @@ class SegVol(nn.Module):
         )
         logits = logits + self.prompt_priors.on_logits(maps, mask_token)
         if self.refinement is not None:
+            if drawn_boxes is None and coarse is None:
+                drawn_boxes = boxes
             drawn = maps.new_zeros(len(maps), DRAWN_BOX_MAPS, *maps.shape[2:])
-            if boxes is not None and coarse is None:
-                drawn = self.prompt_priors.of_drawn_box(image, boxes)
+            if drawn_boxes is not None:
+                drawn = self.prompt_priors.of_drawn_box(image, drawn_boxes)
             logits = logits + self.refinement(image, maps, drawn, logits, tokens)
         return logits
 

@@ -213,17 +213,16 @@ def prompt_losses(
         text_embedding=texts,
         image=images[:1],
     )
-    coarse, box = None, prompts.window_boxes
-    if box is None or model.refinement is None:
-        with torch.no_grad():
-            coarse = coarse_in_window(model.upscale(overview.detach().float()), example.positions)
-            box = None if prompts.kind == "text" else boxes_around(coarse > 0)
+    with torch.no_grad():
+        coarse = coarse_in_window(model.upscale(overview.detach().float()), example.positions)
+        box = None if prompts.kind == "text" else boxes_around(coarse > 0)
     window = model.decode(
         embeddings[1:],
         points=_on(prompts.window_points, device),
-        boxes=None if box is None else box.to(device),
+        boxes=box,
         text_embedding=texts,
         coarse=coarse,
+        drawn_boxes=None if prompts.window_boxes is None else prompts.window_boxes.to(device),
         image=images[1:],
     )
     with torch.autocast(device.type, enabled=False):
