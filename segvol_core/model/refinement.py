@@ -76,14 +76,19 @@ class Refinement(nn.Module):
             drawn_box,
             logits.float().clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT) / _SCALE_OF_LOGITS,
         ]
-        first = self.first(torch.cat(seen, dim=1))
+        features = torch.cat(seen, dim=1)
+        alone = len(features) == 1 and features.device.type == "cpu"
+        if alone:
+            # PyTorch has a kernel for small batches of one that is nine times slower than oneDNN's.
+            features, tokens = (each.expand(2, *each.shape[1:]) for each in (features, tokens))
+        first = self.first(features)
         second = self.second(self.down(first))
         meaning = self.of_tokens(tokens).transpose(1, 2).unflatten(2, self._grid)
         lowest = self.lowest(self.down_again(second) + meaning)
         second = self.second_again(second + self.up(lowest))
         first = self.first_again(first + self.up_again(second))
         added: Tensor = self.to_logits(first)
-        return added.float()
+        return added[:1].float() if alone else added.float()
 
 
 class Block(nn.Module):
