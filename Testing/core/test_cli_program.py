@@ -135,7 +135,7 @@ for arguments in ([], *([name] for name in {COMMANDS})):
     assert "torch" not in sys.modules, arguments
 """
     result = subprocess.run(  # noqa: S603  # Our own program.
-        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+        [sys.executable, "-c", program], capture_output=True, check=False, encoding="utf-8"
     )
     assert result.returncode == 0, result.stderr
 
@@ -145,7 +145,7 @@ def test_python_can_run_it_as_a_module():
         [sys.executable, "-m", "segvol_core.cli", "--version"],
         capture_output=True,
         check=False,
-        text=True,
+        encoding="utf-8",
     )
     assert (result.returncode, result.stdout) == (0, f"segvol {__version__}\n")
 

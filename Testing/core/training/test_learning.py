@@ -11,6 +11,7 @@ from index_folder import ORGANS, TINY, two_organs
 
 from segvol_core.errors import VolumeError
 from segvol_core.model.segvol import SegVol
+from segvol_core.organs import find
 from segvol_core.session import Session
 from segvol_core.training import augmentation as augment
 from segvol_core.training.cases import prepare_cases, read_index
@@ -47,13 +48,24 @@ class Lesson:
     model: SegVol
 
 
+def teaches_both_names_and_boxes(example: Example) -> bool:
+    """Whether both organs are asked for by name where they are, and something by a box."""
+    named = {
+        find(text).name
+        for prompts in example.prompts
+        for text, target in zip(prompts.texts or (), prompts.window_target, strict=False)
+        if prompts.kind == "text" and target.any()
+    }
+    return named == set(ORGANS) and "box" in {prompts.kind for prompts in example.prompts}
+
+
 @pytest.fixture(scope="module")
 def lesson(folder: Path) -> Lesson:
     case = next(iter(prepare_cases(read_index(folder), TINY)))
     source = ExampleSource(case, TINY.window, mirror_names=False)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     example = source.draw(rng, batches=3, masks=2, strength=augment.NONE)
-    while {"text", "box"} - {prompts.kind for prompts in example.prompts}:
+    while not teaches_both_names_and_boxes(example):
         example = source.draw(rng, batches=3, masks=2, strength=augment.NONE)
     torch.manual_seed(0)
     model = SegVol(replace(TINY, trained_names=tuple(ORGANS)))
@@ -62,14 +74,14 @@ def lesson(folder: Path) -> Lesson:
     trained = train(
         model,
         itertools.repeat([example]),
-        LoopSettings(steps=90, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
+        LoopSettings(steps=160, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
         lambda progress, _: losses.append(float(np.mean(list(progress.losses.values())))),
     )
     return Lesson(example, losses, trained)
 
 
 def test_a_tiny_network_learns_a_made_case(lesson: Lesson) -> None:
-    assert len(lesson.losses) == 90
+    assert len(lesson.losses) == 160
     assert lesson.losses[-1] < 0.3 * lesson.losses[0]
     images = torch.stack([lesson.example.overview, lesson.example.window])[:, None]
     with torch.inference_mode():
