@@ -10,9 +10,6 @@ from SegVolLogic.organ_texts import organ_of
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
-_LEAST = 0.05
-"""Names that are less probable are not worth a button."""
-
 
 class NameSuggestions:
     """Names that fit a segment which was clicked or boxed; hidden while there are none.
@@ -37,13 +34,12 @@ class NameSuggestions:
 
     def show(self, state: ControllerState) -> None:
         """Show the names of the selected segment."""
-        likely = [(name, share) for name, share in state.names if share >= _LEAST]
-        self._names = [name for name, _share in likely][: len(self._buttons)]
+        self._names = [name for name, _share in state.names][: len(self._buttons)]
         for index, button in enumerate(self._buttons):
             there = index < len(self._names)
             button.setVisible(there)
             if there:
-                name, share = likely[index]
+                name, share = state.names[index]
                 button.setText(organ_of(name).display_name)
                 sure = _("{share} % sure. Name, colour and code; nothing is computed.")
                 button.setToolTip(sure.format(share=round(100 * share)))

@@ -74,14 +74,14 @@ def lesson(folder: Path) -> Lesson:
     trained = train(
         model,
         itertools.repeat([example]),
-        LoopSettings(steps=160, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
+        LoopSettings(steps=90, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
         lambda progress, _: losses.append(float(np.mean(list(progress.losses.values())))),
     )
     return Lesson(example, losses, trained)
 
 
 def test_a_tiny_network_learns_a_made_case(lesson: Lesson) -> None:
-    assert len(lesson.losses) == 160
+    assert len(lesson.losses) == 90
     assert lesson.losses[-1] < 0.3 * lesson.losses[0]
     images = torch.stack([lesson.example.overview, lesson.example.window])[:, None]
     with torch.inference_mode():
