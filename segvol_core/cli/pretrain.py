@@ -8,9 +8,8 @@ from segvol_core.cli.training_options import (
     ConfigArgument,
     OverwriteOption,
     ResumeOption,
+    check_or_run,
     check_packages,
-    print_check,
-    run_with_log,
 )
 
 
@@ -42,11 +41,9 @@ def pretrain(
     )
 
     settings = read_pretraining_settings(config)
-    if check:
-        print_check(lambda: of_pretraining(settings))
-        return
-    run_with_log(
+    check_or_run(
         lambda: of_pretraining(settings),
         lambda: run_pretraining(settings, resume=resume, overwrite=overwrite),
+        check=check,
         resume=resume,
     )

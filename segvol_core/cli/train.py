@@ -8,9 +8,8 @@ from segvol_core.cli.training_options import (
     ConfigArgument,
     OverwriteOption,
     ResumeOption,
+    check_or_run,
     check_packages,
-    print_check,
-    run_with_log,
 )
 
 
@@ -39,11 +38,9 @@ def train(
     from segvol_core.training.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(config)
-    if check:
-        print_check(lambda: of_training(settings))
-        return
-    run_with_log(
+    check_or_run(
         lambda: of_training(settings),
         lambda: run_training(settings, resume=resume, overwrite=overwrite),
+        check=check,
         resume=resume,
     )

@@ -51,26 +51,10 @@ def check_packages() -> None:
         )
 
 
-def print_check(look: Callable[[], ToCheck]) -> None:
-    """Print the report on the cases; errors among the findings end the command.
-
-    Raises
-    ------
-    SegVolError
-        If the folders, or the weights to start from, cannot be read.
-    """
-    from segvol_core.cli.training_check import check_training_data, print_report  # noqa: PLC0415
-
-    report = check_training_data(look)
-    print_report(report)
-    if report.errors:
-        raise typer.Exit(ExitCode.BAD_INPUT)
-
-
-def run_with_log(
-    look: Callable[[], ToCheck], train: Callable[[], Outcome], *, resume: bool
+def check_or_run(
+    look: Callable[[], ToCheck], train: Callable[[], Outcome], *, check: bool, resume: bool
 ) -> None:
-    """Check the cases of a new training, run it, and say how it ended.
+    """Report on the cases, or check those of a new training, run it, and say how it ended.
 
     Raises
     ------
@@ -80,6 +64,9 @@ def run_with_log(
     from segvol_core.cli.training_check import log_to_stdout, stop_on_errors  # noqa: PLC0415
     from segvol_core.training.team import is_leading_process  # noqa: PLC0415
 
+    if check:
+        _print_check(look)
+        return
     leads = is_leading_process()
     if leads and not resume:
         stop_on_errors(look)
@@ -93,3 +80,19 @@ def run_with_log(
             typer.echo(f"{outcome.steps} steps{dice}. The weights are in {outcome.weights}.")
     if outcome.stopped:
         raise typer.Exit(ExitCode.CANCELLED)
+
+
+def _print_check(look: Callable[[], ToCheck]) -> None:
+    """Print the report on the cases; errors among the findings end the command.
+
+    Raises
+    ------
+    SegVolError
+        If the folders, or the weights to start from, cannot be read.
+    """
+    from segvol_core.cli.training_check import check_training_data, print_report  # noqa: PLC0415
+
+    report = check_training_data(look)
+    print_report(report)
+    if report.errors:
+        raise typer.Exit(ExitCode.BAD_INPUT)

@@ -117,7 +117,8 @@ def _download(folder: Path, requirement: str) -> Path:
             timeout=_PIP_SECONDS,
             stdout=_STDERR,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
     except subprocess.TimeoutExpired as error:
         raise SegVolError(

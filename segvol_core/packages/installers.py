@@ -157,7 +157,8 @@ def nvidia_driver() -> tuple[int, int] | None:
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):

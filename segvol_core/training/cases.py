@@ -71,7 +71,8 @@ def read_index(folder: Path) -> list[CaseRecord]:
     if not index.is_file():
         raise TrainingDataError(f"{folder} has no index.json that lists its cases.")
     try:
-        records = [_record(folder, values) for values in json.loads(index.read_text())]
+        listed = json.loads(index.read_text(encoding="utf-8"))
+        records = [_record(folder, values) for values in listed]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingDataError(f"{index} is not a list of cases: {error!r}.") from error
     for record in records:

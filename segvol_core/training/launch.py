@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from segvol_core.devices import choose_device
+from segvol_core.training.course import Course, Outcome, follow
 from segvol_core.training.results import RESULTS
 from segvol_core.training.run_settings import RunSettings, SettingsError
 from segvol_core.training.team import Member, is_torchrun, local_rank, this_member, torchrun_team
@@ -15,6 +16,42 @@ from segvol_core.training.workers import run_in_workers
 
 PreparedT = TypeVar("PreparedT")
 OutcomeT = TypeVar("OutcomeT")
+
+
+def run(
+    settings: RunSettings,
+    prepare: Callable[[Member], PreparedT],
+    course_of: Callable[[PreparedT, Member, torch.device], Course[Any, Any]],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Outcome:
+    """Prepare a run and follow its course, from the beginning or from where the checkpoint stands.
+
+    Under torchrun this is called in each of its processes.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    prepare, course_of
+        What all processes share, and what one of them makes of it.
+    resume
+        Go on from the checkpoint.
+    overwrite
+        Begin anew where a run is already; without either that is an error.
+
+    Raises
+    ------
+    SegVolError
+        If settings, data, weights or the checkpoint cannot be used, or a file cannot be written.
+    """
+    refuse_to_overwrite(settings, resume=resume, overwrite=overwrite)
+
+    def work(prepared: PreparedT, member: Member, device: torch.device) -> Outcome:
+        return follow(course_of(prepared, member, device), member, resume=resume)
+
+    return launch(settings, prepare, work)
 
 
 def launch(

@@ -13,10 +13,10 @@ from segvol_core.model.config import SegVolConfig
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.pretrained_encoder import save_pretrained_encoder
 from segvol_core.training.cases import prepare_images
-from segvol_core.training.course import Course, Outcome, follow, loop_settings
+from segvol_core.training.course import Course, Outcome, loop_settings
 from segvol_core.training.data.images import read_images
 from segvol_core.training.data.records import VALIDATION, CaseRecord, TrainingDataError
-from segvol_core.training.launch import launch, refuse_to_overwrite
+from segvol_core.training.launch import run
 from segvol_core.training.loop import ExampleLoss
 from segvol_core.training.masked_images import Reconstruction, masked_loss
 from segvol_core.training.masked_windows import MaskedWindow, NumberedWindows
@@ -53,30 +53,9 @@ class Pretraining:
 def run_pretraining(
     settings: PretrainingSettings, *, resume: bool = False, overwrite: bool = False
 ) -> Outcome:
-    """Pre-train, from the beginning or from where the checkpoint in the output folder stands.
-
-    Under torchrun this is called in each of its processes.
-
-    Parameters
-    ----------
-    settings
-        Of :func:`~segvol_core.training.pretraining_settings.read_pretraining_settings`.
-    resume
-        Go on from the checkpoint.
-    overwrite
-        Begin anew where a training is already; without either that is an error.
-
-    Raises
-    ------
-    SegVolError
-        If settings, data, weights or the checkpoint cannot be used, or a file cannot be written.
-    """
-    refuse_to_overwrite(settings, resume=resume, overwrite=overwrite)
-
-    def pretrain(prepared: Pretraining, member: Member, device: torch.device) -> Outcome:
-        return follow(_course(prepared, member, device), member, resume=resume)
-
-    return launch(settings, functools.partial(prepare_pretraining, settings), pretrain)
+    """Pre-train, as :func:`~segvol_core.training.launch.run` says."""
+    prepare = functools.partial(prepare_pretraining, settings)
+    return run(settings, prepare, _course, resume=resume, overwrite=overwrite)
 
 
 def images_of(settings: PretrainingSettings) -> list[CaseRecord]:

@@ -7,10 +7,10 @@ import functools
 import torch
 
 from segvol_core.model.segvol import SegVol
-from segvol_core.training.course import Course, Outcome, follow, loop_settings
+from segvol_core.training.course import Course, Outcome, loop_settings
 from segvol_core.training.data.records import VALIDATION
 from segvol_core.training.examples import Example
-from segvol_core.training.launch import launch, refuse_to_overwrite
+from segvol_core.training.launch import run
 from segvol_core.training.loop import example_loss
 from segvol_core.training.preparation import Training, digest, prepare_training
 from segvol_core.training.recognition import Recognition
@@ -26,30 +26,9 @@ from segvol_core.weights import save_model
 def run_training(
     settings: TrainingSettings, *, resume: bool = False, overwrite: bool = False
 ) -> Outcome:
-    """Train, from the beginning or from where the checkpoint in the output folder stands.
-
-    Under torchrun this is called in each of its processes.
-
-    Parameters
-    ----------
-    settings
-        Of :func:`~segvol_core.training.settings.read_settings`.
-    resume
-        Go on from the checkpoint.
-    overwrite
-        Begin anew where a training is already; without either that is an error.
-
-    Raises
-    ------
-    SegVolError
-        If settings, data, weights or the checkpoint cannot be used, or a file cannot be written.
-    """
-    refuse_to_overwrite(settings, resume=resume, overwrite=overwrite)
-
-    def train(training: Training, member: Member, device: torch.device) -> Outcome:
-        return follow(_course(training, member, device), member, resume=resume)
-
-    return launch(settings, functools.partial(prepare_training, settings), train)
+    """Train, as :func:`~segvol_core.training.launch.run` says."""
+    prepare = functools.partial(prepare_training, settings)
+    return run(settings, prepare, _course, resume=resume, overwrite=overwrite)
 
 
 def _course(training: Training, member: Member, device: torch.device) -> Course[SegVol, Example]:
