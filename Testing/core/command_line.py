@@ -25,7 +25,7 @@ def run_program(*arguments: object, **environment: str) -> subprocess.CompletedP
         [SEGVOL, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
 

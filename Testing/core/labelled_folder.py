@@ -41,7 +41,7 @@ def evaluate_with(weights: Path) -> Evaluate:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV by the names of their columns."""
-    return list(csv.DictReader(path.read_text().splitlines()))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def _write_case(folder: Path, name: str) -> None:

@@ -370,7 +370,7 @@ def test_a_second_download_at_the_same_time_is_told_to_wait(hub: StandInHub, hom
 def test_a_folder_that_cannot_be_made_is_named(
     hub: StandInHub, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home.write_text("a file in the way")
+    home.write_text("a file in the way", encoding="utf-8")
     with pytest.raises(WeightsError, match="SEGVOL_HOME"):
         download(hub)
 

@@ -127,7 +127,7 @@ def test_the_module_starts_fast_and_needs_the_standard_library_alone():
     )
     runs = [
         subprocess.run(  # noqa: S603
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+            [sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True
         ).stdout.split()
         for _ in range(5)
     ]

@@ -191,7 +191,7 @@ def test_two_processes_equal_one_with_twice_the_batch(cts: Path, tmp_path: Path)
         "-m", "segvol_core.cli", "train", str(config(two, cts, **exact(1))),
     ]  # fmt: skip
     done = subprocess.run(  # noqa: S603  # Our own program.
-        torchrun, capture_output=True, text=True, check=False, timeout=200
+        torchrun, capture_output=True, encoding="utf-8", check=False, timeout=200
     )
     assert done.returncode == 0, done.stderr
     losses = [[float(line["loss"]) for line in log(each / "out")] for each in (one, two)]

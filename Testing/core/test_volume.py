@@ -207,7 +207,7 @@ def test_slicer_can_import_volumes_and_prompts_with_numpy_alone():
         "print(sorted({'torch', 'scipy', 'SimpleITK', 'slicerio'} & set(sys.modules)))"
     )
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout.strip() == "[]"
 

@@ -24,7 +24,10 @@ def pids_of(pid: int) -> list[int]:
 def is_running(pid: int) -> bool:
     """Whether a process lives; one that has ended and was not waited for does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            != "Z"
+        )
     except OSError:
         return False
 
@@ -51,7 +54,7 @@ def listening_addresses(pids: list[int]) -> list[tuple[int, str, int]]:
 
 def _listening(table: str, family: socket.AddressFamily) -> dict[str, tuple[str, int]]:
     found = {}
-    for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+    for line in Path(f"/proc/net/{table}").read_text(encoding="utf-8").splitlines()[1:]:
         words = line.split()
         if words[3] == "0A":
             address, _, port = words[1].partition(":")

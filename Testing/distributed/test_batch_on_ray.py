@@ -51,7 +51,7 @@ class Batch:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
 
     def end(self) -> tuple[int, str]:

@@ -150,7 +150,7 @@ def test_without_ray_it_is_said_what_to_install(tmp_path: Path, command: list[st
         env={**os.environ, "PYTHONPATH": paths},
         cwd=tmp_path,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=120,
     )

@@ -44,7 +44,7 @@ def installation(cmake: str, build: Path, tmp_path_factory: pytest.TempPathFacto
 
 def run(*command: object) -> str:
     done = subprocess.run(  # noqa: S603
-        [str(word) for word in command], check=False, capture_output=True, text=True
+        [str(word) for word in command], check=False, capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -115,7 +115,7 @@ def test_an_installed_engine_starts_without_the_checkout(
         [str(word) for word in (*command, tmp_path / "missing.nii.gz")],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert "missing.nii.gz" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -32,7 +32,8 @@ def main() -> None:
         Path(options["--log-file"]).write_text(
             "2026-11-20 06:30:00 INFO starting\n"
             "2026-11-20 06:30:01 ERROR The GPU's driver is too old for this torch.\n"
-            "2026-11-20 06:30:01 INFO stopped\n"
+            "2026-11-20 06:30:01 INFO stopped\n",
+            encoding="utf-8",
         )
         sys.exit(1)
     if behaviour == "says why and exits":
@@ -42,7 +43,7 @@ def main() -> None:
         write_ready(options, {"error": "The weights starter.safetensors are damaged."})
         time.sleep(60)
     if behaviour == "gives no JSON":
-        Path(options["--ready-file"]).write_text("ready!")
+        Path(options["--ready-file"]).write_text("ready!", encoding="utf-8")
         time.sleep(60)
     if behaviour == "gives a foreign address":
         write_ready(options, {"url": "http://example.org:80", "pid": 1, "version": "0"})
@@ -60,7 +61,7 @@ def main() -> None:
             "time.sleep(60)"
         )
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", parent], stdout=subprocess.PIPE, encoding="utf-8"
         )
         assert child.stdout is not None
         record(scene, "others", [child.pid, int(child.stdout.readline())])
@@ -76,7 +77,7 @@ def describe(arguments: list[str], options: dict[str, str]) -> dict[str, object]
     return {
         "arguments": arguments,
         "environment": dict(os.environ),
-        "token": token.read_text(),
+        "token": token.read_text(encoding="utf-8"),
         "token_mode": oct(token.stat().st_mode & 0o777),
         "folder_mode": oct(token.parent.stat().st_mode & 0o777),
         "session": os.getsid(0),

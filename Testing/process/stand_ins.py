@@ -31,7 +31,7 @@ class Scene:
 
 def script(path: Path, source: str) -> Path:
     """Write a Python program that can be run by its path."""
-    path.write_text(f"#!{sys.executable}\n{source}\n")
+    path.write_text(f"#!{sys.executable}\n{source}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 
@@ -53,7 +53,7 @@ def kill_once_written(code: str, path: Path, seconds: float = 30.0) -> str:
     finally:
         slicer.kill()
         slicer.wait()
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def state_after_start(server: LocalServer, seconds: float = 60.0) -> Any:
@@ -69,4 +69,6 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+    return not (
+        status.exists() and status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    )

@@ -326,7 +326,7 @@ def test_slicers_side_imports_fast_and_needs_nothing_that_slicer_lacks():
         [sys.executable, "-c", code],
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
     ).stdout.splitlines()
     assert float(seconds) < 0.1

@@ -30,7 +30,7 @@ from segvol_core.volume import Volume
 
 def run_python(code: str) -> str:
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     ).stdout
 
 

@@ -59,7 +59,10 @@ def exists(pid: int) -> bool:
     """Whether a process lives; one that has ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            != "Z"
+        )
     except ProcessLookupError:
         return False
     except FileNotFoundError:

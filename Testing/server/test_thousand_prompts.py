@@ -20,7 +20,7 @@ MAY_GROW_MIB = 16
 
 
 def memory_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS"):
             return float(line.split()[1]) / 1024
     raise AssertionError("no VmRSS")
