@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import PUBLISHED, SegVolConfig
+from segvol_core.model.drawn_box_network import DrawnBoxNetwork
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
 from segvol_core.model.prompt_encoder import PromptEncoder
@@ -33,6 +34,7 @@ class SegVol(nn.Module):
         self.text_encoder = TextEncoder(config)
         self.prompt_priors = PromptPriors(config) if config.prompt_priors else None
         self.refinement = Refinement(config) if config.refinement_width else None
+        self.drawn_box_network = DrawnBoxNetwork(config) if config.drawn_box_width else None
 
     def decode(
         self,
@@ -97,7 +99,10 @@ class SegVol(nn.Module):
             drawn = maps.new_zeros(len(maps), DRAWN_BOX_MAPS, *maps.shape[2:])
             if drawn_boxes is not None:
                 drawn = self.prompt_priors.of_drawn_box(image, drawn_boxes)
-            logits = logits + self.refinement(image, maps, drawn, logits, tokens)
+            logits = logits + self.refinement.refine(image, maps, drawn, logits, tokens)
+            zooms_in_on_box = coarse is not None and drawn_boxes is not None
+            if self.drawn_box_network is not None and zooms_in_on_box:
+                logits = (logits + self.drawn_box_network.answer(image, drawn)) / 2
         return logits
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:

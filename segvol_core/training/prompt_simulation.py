@@ -98,12 +98,20 @@ def simulate_box(
     """
     grid = _Grid(positions)
     tight = grid.sharpened(grid.box_in_window(box_of(overview_mask)), window_mask)
-    extent = tight[3:] - tight[:3] + 1
-    reach = np.tile(extent * 0.05, 2) + rng.uniform(0, 1, 6) * np.tile(np.minimum(1, extent / 8), 2)
-    drawn = np.round(tight + rng.uniform(-1, 1, 6) * reach)
-    drawn[3:] = np.maximum(drawn[3:], drawn[:3])
+    drawn = drawn_by_hand(tight, rng)
     overview = np.concatenate([grid.in_overview(drawn[:3]), grid.in_overview(drawn[3:])])
     return overview.astype(np.float32), drawn.astype(np.float32)
+
+
+def drawn_by_hand(
+    tight: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """A box (6,) in window voxels as somebody would draw it, each side a little off."""
+    extent = tight[3:] - tight[:3] + 1
+    reach = np.tile(extent * 0.05, 2) + rng.uniform(0, 1, 6) * np.tile(np.minimum(1, extent / 8), 2)
+    drawn: npt.NDArray[np.float64] = np.round(tight + rng.uniform(-1, 1, 6) * reach)
+    drawn[3:] = np.maximum(drawn[3:], drawn[:3])
+    return drawn
 
 
 def stack_points(prompts: Sequence[PointPrompt]) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.starter_network import STARTER
 from segvol_core.weights import load_model
 
+_UNETS = ("refinement", "drawn_box_network")
 _NETWORKS = {"starter": STARTER, "segvol": PUBLISHED}
 
 
@@ -98,7 +99,7 @@ def begin_from_images(
 
 
 def begin_from(model: SegVol, trained: SegVol) -> None:
-    """Take the weights of a trained network, which may be without the refinement of this one.
+    """Take the weights of a trained network, which may be without the U-Nets of this one.
 
     Raises
     ------
@@ -106,11 +107,8 @@ def begin_from(model: SegVol, trained: SegVol) -> None:
         If the two differ in anything else.
     """
     weights = trained.state_dict()
-    own = {
-        key: value
-        for key, value in model.state_dict().items()
-        if key.startswith("refinement.") and trained.refinement is None
-    }
+    missing = [part for part in _UNETS if getattr(trained, part) is None]
+    own = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in missing}
     try:
         model.load_state_dict({**own, **weights})
     except RuntimeError as error:

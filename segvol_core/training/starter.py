@@ -1,6 +1,8 @@
 """The recipe of the bundled starter weights: one command, a folder of CTs in, a network out.
 
-``python -m segvol_core.training.starter FOLDER --output starter.safetensors --minutes 70``
+``python -m segvol_core.training.starter FOLDER --box-minutes 30 --minutes 90``
+
+First the network for drawn boxes learns alone, then all of the network.
 """
 
 from __future__ import annotations
@@ -10,128 +12,35 @@ import collections
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from segvol_core.errors import SegVolError
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
-from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
-from segvol_core.training.examples import Example, ExampleSource
+from segvol_core.training.drawn_boxes import ON_DRAWN_BOXES, train_on_drawn_boxes
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
 from segvol_core.training.start import begin_from, freeze, taught_names
+from segvol_core.training.starter_examples import (
+    THE_RECIPE,
+    Recipe,
+    drawn_box_stream,
+    example_stream,
+)
 from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
 from segvol_core.weights import load_model, save_model
 
-_MANY_STRUCTURES = 20
 _SEEDS_APART = 1_000_003
-_HEAD_AND_NECK = "OpenKBP"
-_NOT_IN_A_HEAD = (
-    "liver", "spleen", "kidney_left", "kidney_right", "stomach", "pancreas", "gallbladder",
-    "urinary_bladder", "hip_left", "hip_right", "femur_left", "femur_right", "vertebrae_L3",
-)  # fmt: skip
-_NOT_IN_A_TRUNK = ("Brainstem", "Mandible", "LeftParotid", "RightParotid")
 
 _log = logging.getLogger("segvol.training")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the starter is trained on, and how often each kind of case is seen.
-
-    Attributes
-    ----------
-    many_structures, some_structures, one_structure, none
-        Shares of examples from cases with so many annotated structures.
-    volumes, batches, masks
-        Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
-        than its window, and masks of other windows teach more.
-    """
-
-    many_structures: float = 0.40
-    some_structures: float = 0.34
-    one_structure: float = 0.06
-    none: float = 0.20
-    volumes: int = 3
-    batches: int = 1
-    masks: int = 4
-    labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
-    head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
-    other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
-
-
-def example_stream(
-    cases: Sequence[TrainingCase], config: SegVolConfig, recipe: Recipe, seed: int
-) -> Iterator[list[Example]]:
-    """Endless examples, one per step, drawn from cases in the recipe's shares."""
-    rng = np.random.default_rng(seed)
-    sources = [_source(case, config) for case in cases]
-    shares = _shares(cases, recipe)
-    while True:
-        chosen = rng.choice(len(cases), size=recipe.volumes, p=shares)
-        yield [
-            sources[index].draw(
-                rng,
-                batches=recipe.batches,
-                masks=recipe.masks,
-                strength=_strength(cases[index], recipe),
-            )
-            for index in chosen
-        ]
-
-
-def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.float64]:
-    weights: dict[str, list[float]] = collections.defaultdict(lambda: [0.0] * len(cases))
-    share_of = {
-        "many": recipe.many_structures,
-        "some": recipe.some_structures,
-        "one": recipe.one_structure,
-        "none": recipe.none,
-    }
-    for index, case in enumerate(cases):
-        count = len(case.label_values)
-        if count >= _MANY_STRUCTURES:
-            # A thin slab shows the same window again and again.
-            weights["many"][index] = float(case.image.shape[0] * count)
-        elif count > 1:
-            weights["some"][index] = 1.0
-        else:
-            weights["one" if count else "none"][index] = 1.0
-    total = np.zeros(len(cases))
-    for group, values in weights.items():
-        total += share_of[group] * np.array(values) / sum(values)
-    shares: npt.NDArray[np.float64] = total / total.sum()
-    return shares
-
-
-def _source(case: TrainingCase, config: SegVolConfig) -> ExampleSource:
-    head = case.dataset.startswith(_HEAD_AND_NECK)
-    trunk = len(case.label_values) >= _MANY_STRUCTURES
-    foreign: tuple[str, ...] = ()
-    if head or trunk:
-        foreign = _NOT_IN_A_HEAD if head else _NOT_IN_A_TRUNK
-    return ExampleSource(
-        case,
-        config.window,
-        mirror_names=head,
-        text_weight=6.0 if head else 1.5,
-        foreign_names=foreign,
-    )
-
-
-def _strength(case: TrainingCase, recipe: Recipe) -> Strength:
-    if case.dataset.startswith(_HEAD_AND_NECK):
-        return recipe.head_and_neck
-    return recipe.labelled if case.label_values else recipe.other
 
 
 class _Reporter:
@@ -154,9 +63,16 @@ class _Reporter:
         self._next_line, self._next_checkpoint = 20.0, self._every
 
     def __call__(self, progress: Progress, average: SegVol) -> None:
+        self.line(progress)
+        if progress.seconds >= self._next_checkpoint or progress.fraction >= 1:
+            self._next_checkpoint = progress.seconds + self._every
+            self.checkpoint(progress, average)
+
+    def line(self, progress: Progress) -> None:
         for kind, loss in progress.losses.items():
             self._losses[kind].append(loss)
-        if progress.seconds >= self._next_line:
+        begins = progress.step == 1
+        if begins or progress.seconds >= self._next_line:
             self._next_line = progress.seconds + 20.0
             losses = " ".join(
                 f"{kind} {np.mean(values):.3f}" for kind, values in sorted(self._losses.items())
@@ -166,9 +82,6 @@ class _Reporter:
                 100 * progress.fraction, progress.step, progress.seconds / 60,
                 progress.learning_rate, losses,
             )  # fmt: skip
-        if progress.seconds >= self._next_checkpoint or progress.fraction >= 1:
-            self._next_checkpoint = progress.seconds + self._every
-            self.checkpoint(progress, average)
 
     def checkpoint(self, progress: Progress, average: SegVol) -> None:
         metadata = {
@@ -187,7 +100,8 @@ class _Reporter:
 def train_starter(
     folder: Path,
     output: Path,
-    settings: LoopSettings,
+    settings: LoopSettings | None,
+    box_settings: LoopSettings | None = None,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -196,7 +110,7 @@ def train_starter(
     start: Path | None = None,
     frozen: Sequence[str] = (),
     config: SegVolConfig = STARTER,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = THE_RECIPE,
     checkpoint_minutes: float = 5.0,
 ) -> SegVol:
     """Train the starter and write it, a first time after ``checkpoint_minutes``.
@@ -205,6 +119,9 @@ def train_starter(
     ----------
     folder
         CTs with an ``index.json``.
+    settings, box_settings
+        Of the training of the whole, and of that of the network for drawn boxes before it; either
+        may be left out.
     start
         Weights to go on from.
     frozen
@@ -246,8 +163,17 @@ def train_starter(
     trained: list[SegVol] = []
 
     def work(rank: int) -> None:
-        stream = example_stream(training, config, recipe, seed + _SEEDS_APART * rank)
-        trained.append(train(model, stream, settings, reporter if rank == 0 else _say_nothing))
+        own_seed = seed + _SEEDS_APART * rank
+        leads = rank == 0
+        if box_settings is not None:
+            boxes = drawn_box_stream(training, config, recipe, own_seed)
+            line = reporter.line if leads else _say_nothing
+            last = train_on_drawn_boxes(model, boxes, box_settings, line)
+            if leads:
+                reporter.checkpoint(last, model)
+        if settings is not None:
+            examples = example_stream(training, config, recipe, own_seed)
+            trained.append(train(model, examples, settings, reporter if leads else _say_nothing))
 
     # Each worker has one core: sums over threads have no fixed order, so seeds would not repeat.
     threads = torch.get_num_threads()
@@ -256,10 +182,10 @@ def train_starter(
         run_in_workers(workers, work)
     finally:
         torch.set_num_threads(threads)
-    return trained[0]
+    return trained[0] if trained else model
 
 
-def _say_nothing(progress: Progress, average: SegVol) -> None:
+def _say_nothing(progress: Progress, average: SegVol | None = None) -> None:
     """Only the first worker reports."""
 
 
@@ -272,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("Resources/starter.safetensors"))
     parser.add_argument("--minutes", type=float, help="time spent in training steps")
     parser.add_argument("--steps", type=int, help="number of training steps")
+    parser.add_argument("--box-minutes", type=float, help="before that, for drawn boxes alone")
+    parser.add_argument("--box-steps", type=int, help="before that, for drawn boxes alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes, one CPU core each")
@@ -288,18 +216,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout
     )
-    if options.steps is None and options.minutes is None:
-        parser.error("give --minutes or --steps")
-    settings = LoopSettings(
-        steps=options.steps, minutes=options.minutes, learning_rate=options.learning_rate
-    )
+    settings, box_settings = None, None
+    if options.steps is not None or options.minutes is not None:
+        settings = LoopSettings(
+            steps=options.steps, minutes=options.minutes, learning_rate=options.learning_rate
+        )
+    if options.box_steps is not None or options.box_minutes is not None:
+        box_settings = replace(ON_DRAWN_BOXES, steps=options.box_steps, minutes=options.box_minutes)
+    if settings is None and box_settings is None:
+        parser.error("give --minutes or --steps, of the whole or of drawn boxes")
     # Weights near zero would else be computed in the processor's slow mode.
     torch.set_flush_denormal(True)
     try:
         train_starter(
-            options.folder, options.output, settings, seed=options.seed, device=options.device,
-            workers=options.workers, cache=options.cache, start=options.start,
-            frozen=options.freeze, checkpoint_minutes=options.checkpoint_minutes,
+            options.folder, options.output, settings, box_settings, seed=options.seed,
+            device=options.device, workers=options.workers, cache=options.cache,
+            start=options.start, frozen=options.freeze,
+            checkpoint_minutes=options.checkpoint_minutes,
         )  # fmt: skip
     except SegVolError as error:
         _log.error("%s", error)

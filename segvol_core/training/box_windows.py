@@ -1,0 +1,145 @@
+"""Windows round one structure each, and a box drawn round it: no overview, no other prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from segvol_core.model.config import Size3
+from segvol_core.training import augmentation as augment
+from segvol_core.training.augmentation import Geometry, Positions, Strength
+from segvol_core.training.cases import TrainingCase
+from segvol_core.training.prompt_simulation import box_of, drawn_by_hand
+from segvol_core.training.targets import MIN_VOXELS, BoolArray, WindowTargets, label_mask, part_of
+
+FloatArray = npt.NDArray[np.float64]
+
+_PART_SHARE = 0.35
+_SEEN_OF_A_LARGE_BOX = 0.7
+"""A window is moved along a box as long as the box reaches beyond so much of it."""
+_LEAST_SHIFT = 3.0
+
+
+@dataclass(frozen=True)
+class BoxWindows:
+    """A batch of windows.
+
+    Attributes
+    ----------
+    images
+        (n, D, H, W), grey values in [0, 1].
+    boxes
+        (n, 6), first and last voxel; they may reach beyond the window.
+    targets
+        (n, D, H, W) bool.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    targets: Tensor
+
+
+class BoxWindowSource:
+    """Draws windows from one case.
+
+    Parameters
+    ----------
+    case
+        A prepared case.
+    window
+        The network's window.
+    region_share
+        How often a pseudo-label is taken where there are structures as well.
+    """
+
+    def __init__(self, case: TrainingCase, window: Size3, region_share: float) -> None:
+        self._case = case
+        self._window = np.array(window)
+        self._region_share = region_share
+        self._structures = dict(_boxes_of_structures(case))
+        self._regions = dict(_boxes_of_regions(case))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw a box round."""
+        return not self._structures and not self._regions
+
+    def draw(
+        self, rng: np.random.Generator, strength: Strength
+    ) -> tuple[Tensor, npt.NDArray[np.float32], BoolArray]:
+        """Image, box (6,) and target of a window, drawn again where too little is shown."""
+        while True:
+            regions = not self._structures or (
+                bool(self._regions) and rng.random() < self._region_share
+            )
+            boxes = self._regions if regions else self._structures
+            value = list(boxes)[int(rng.integers(len(boxes)))]
+            positions, around = self._place(boxes[value], strength, rng)
+            indices = torch.stack(torch.meshgrid(*positions, indexing="ij"))
+            geometry = Geometry(indices, nearest=False)
+            shown = WindowTargets(self._case, geometry)
+            target = shown.region_mask(value) if regions else shown.label_mask(value)
+            if regions and self._holds(around) and rng.random() < _PART_SHARE and target.any():
+                target, around = self._part(target, around, rng)
+            if target.sum() < MIN_VOXELS:
+                continue
+            image = augment.sample_image(self._case.image, geometry)
+            image = augment.change_grey_values(image, rng, strength.grey_values)
+            return image, drawn_by_hand(around, rng).astype(np.float32), target
+
+    def _place(
+        self, box: FloatArray, strength: Strength, rng: np.random.Generator
+    ) -> tuple[Positions, FloatArray]:
+        """A window that shows a box, or a part of a large one: image indices, and the box in it."""
+        low, high = box[:3], box[3:]
+        extent = high - low + 1
+        stretch = strength.scale ** (0.6 * rng.uniform(-1, 1) + 0.4 * rng.uniform(-1, 1, 3))
+        room = (extent - _SEEN_OF_A_LARGE_BOX * self._window * stretch) / 2
+        middle = (low + high) / 2 + rng.uniform(-1, 1, 3) * np.maximum(room, _LEAST_SHIFT)
+        step = stretch * np.where(rng.random(3) < np.array(strength.flips), -1, 1)
+        z, y, x = (
+            torch.from_numpy(m + s * (np.arange(n) - (n - 1) / 2)).float()
+            for m, s, n in zip(middle, step, self._window, strict=True)
+        )
+        # From side to side, since voxels of window and image are not of the same size.
+        sides = np.stack([low - 0.5, high + 0.5])
+        inside = np.sort((sides - middle) / step + (self._window - 1) / 2, axis=0)
+        return (z, y, x), np.concatenate([inside[0] + 0.5, inside[1] - 0.5])
+
+    def _holds(self, box: FloatArray) -> bool:
+        return bool((box[:3] >= 0).all() and (box[3:] <= self._window - 1).all())
+
+    def _part(
+        self, target: BoolArray, around: FloatArray, rng: np.random.Generator
+    ) -> tuple[BoolArray, FloatArray]:
+        """What a plane leaves of a target, and the box round that."""
+        z, y, x = (torch.arange(int(n)).float() for n in self._window)
+        part = part_of((target, target), (z, y, x), rng)
+        return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
+
+
+def _boxes_of_structures(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]:
+    """First and last voxel in the image of each structure that is not tiny."""
+    if case.labels is None:
+        return
+    for value in case.label_values.values():
+        mask = label_mask(case.labels, case.parts.get(value, (value,))).numpy()
+        if mask.sum() >= MIN_VOXELS:
+            yield value, box_of(mask).astype(np.float64)
+
+
+def _boxes_of_regions(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]:
+    """First and last voxel in the image of each pseudo-label."""
+    scale, offset = np.array(case.regions.scale), np.array(case.regions.offset)
+    found = ndimage.find_objects(case.regions.regions.numpy().astype(np.int32))
+    for region, slices in enumerate(found, 1):
+        if slices is not None:
+            sides = np.array([[each.start - 0.5, each.stop - 0.5] for each in slices]).T
+            low, high = (sides - offset) / scale
+            yield region, np.concatenate([low + 0.5, high - 0.5])

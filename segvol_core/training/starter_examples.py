@@ -1,0 +1,142 @@
+"""What the starter is trained on: examples drawn from all cases, each kind of case in its share."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from segvol_core.model.config import SegVolConfig
+from segvol_core.training.augmentation import Strength
+from segvol_core.training.box_windows import BoxWindows, BoxWindowSource
+from segvol_core.training.cases import TrainingCase
+from segvol_core.training.drawn_boxes import box_stream
+from segvol_core.training.examples import Example, ExampleSource
+
+_MANY_STRUCTURES = 20
+_HEAD_AND_NECK = "OpenKBP"
+_NOT_IN_A_HEAD = (
+    "liver", "spleen", "kidney_left", "kidney_right", "stomach", "pancreas", "gallbladder",
+    "urinary_bladder", "hip_left", "hip_right", "femur_left", "femur_right", "vertebrae_L3",
+)  # fmt: skip
+_NOT_IN_A_TRUNK = ("Brainstem", "Mandible", "LeftParotid", "RightParotid")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the starter is trained on, and how often each kind of case is seen.
+
+    Attributes
+    ----------
+    many_structures, some_structures, one_structure, none
+        Shares of examples from cases with so many annotated structures.
+    volumes, batches, masks
+        Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
+        than its window, and masks of other windows teach more.
+    box_windows
+        Windows per step and worker for the network for drawn boxes.
+    """
+
+    many_structures: float = 0.40
+    some_structures: float = 0.34
+    one_structure: float = 0.06
+    none: float = 0.20
+    volumes: int = 3
+    batches: int = 1
+    masks: int = 4
+    box_windows: int = 6
+    labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
+    head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
+    other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
+
+
+THE_RECIPE = Recipe()
+
+
+def example_stream(
+    cases: Sequence[TrainingCase], config: SegVolConfig, recipe: Recipe, seed: int
+) -> Iterator[list[Example]]:
+    """Endless examples, one per step, drawn from cases in the recipe's shares."""
+    rng = np.random.default_rng(seed)
+    sources = [_source(case, config) for case in cases]
+    shares = _shares(cases, recipe)
+    while True:
+        chosen = rng.choice(len(cases), size=recipe.volumes, p=shares)
+        yield [
+            sources[index].draw(
+                rng,
+                batches=recipe.batches,
+                masks=recipe.masks,
+                strength=_strength(cases[index], recipe),
+            )
+            for index in chosen
+        ]
+
+
+def drawn_box_stream(
+    cases: Sequence[TrainingCase], config: SegVolConfig, recipe: Recipe, seed: int
+) -> Iterator[list[BoxWindows]]:
+    """Endless batches for the network for drawn boxes, in the recipe's shares too."""
+    return box_stream(
+        [BoxWindowSource(case, config.window, _region_share(case)) for case in cases],
+        [_strength(case, recipe) for case in cases],
+        _shares(cases, recipe),
+        recipe.box_windows,
+        seed,
+    )
+
+
+def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.float64]:
+    weights: dict[str, list[float]] = collections.defaultdict(lambda: [0.0] * len(cases))
+    share_of = {
+        "many": recipe.many_structures,
+        "some": recipe.some_structures,
+        "one": recipe.one_structure,
+        "none": recipe.none,
+    }
+    for index, case in enumerate(cases):
+        count = len(case.label_values)
+        if count >= _MANY_STRUCTURES:
+            # A thin slab shows the same window again and again.
+            weights["many"][index] = float(case.image.shape[0] * count)
+        elif count > 1:
+            weights["some"][index] = 1.0
+        else:
+            weights["one" if count else "none"][index] = 1.0
+    total = np.zeros(len(cases))
+    for group, values in weights.items():
+        total += share_of[group] * np.array(values) / sum(values)
+    shares: npt.NDArray[np.float64] = total / total.sum()
+    return shares
+
+
+def _source(case: TrainingCase, config: SegVolConfig) -> ExampleSource:
+    head = case.dataset.startswith(_HEAD_AND_NECK)
+    trunk = len(case.label_values) >= _MANY_STRUCTURES
+    foreign: tuple[str, ...] = ()
+    if head or trunk:
+        foreign = _NOT_IN_A_HEAD if head else _NOT_IN_A_TRUNK
+    return ExampleSource(
+        case,
+        config.window,
+        mirror_names=head,
+        text_weight=6.0 if head else 1.5,
+        foreign_names=foreign,
+    )
+
+
+def _strength(case: TrainingCase, recipe: Recipe) -> Strength:
+    if case.dataset.startswith(_HEAD_AND_NECK):
+        return recipe.head_and_neck
+    return recipe.labelled if case.label_values else recipe.other
+
+
+def _region_share(case: TrainingCase) -> float:
+    """Pseudo-labels beside few structures, so that boxes are not always drawn round the same."""
+    count = len(case.label_values)
+    if count >= _MANY_STRUCTURES:
+        return 0.15
+    return 0.4 if count > 1 else 0.8
