@@ -14,6 +14,7 @@ from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.preprocessing import bounding_box, zoom_out
+from segvol_core.region_answers import RegionAnswers, RegionPrompt
 from segvol_core.zoom import ImagePrompt, Placement, Region, Window
 
 
@@ -63,6 +64,7 @@ class _Focus:
     text_embedding: Tensor | None
     region: Region | None
     prompts: dict[Window, _WindowPrompt]
+    at_once: RegionPrompt | None = None
     low_resolution: dict[Window, Tensor] = field(default_factory=dict)
 
 
@@ -99,6 +101,9 @@ class ZoomOutZoomIn:
         self._window: Size3 = model.config.window
         self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
         self._zoomed_out = zoom_out(image, self._window)
+        self._region_answers: RegionAnswers | None = None
+        if model.region_network is not None:
+            self._region_answers = RegionAnswers(model.region_network, image, self._window)
         self._overview: Tensor | None = None
         self._text_embeddings: dict[str, Tensor] = {}
 
@@ -211,7 +216,10 @@ class ZoomOutZoomIn:
             window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
         }
-        return _Focus(low, vector, region, requests), logits
+        at_once = None
+        if self._region_answers is not None:
+            at_once = self._region_answers.ask(prompt, foreground)
+        return _Focus(low, vector, region, requests, at_once), logits
 
     def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
         """Zoom in on every positive click, and on a box in which nothing was found."""
@@ -226,11 +234,10 @@ class ZoomOutZoomIn:
         Where a network is shown the drawn box when zooming in, it looks at all of it and at the
         clicks, and nowhere else.
         """
-        if self._placement == "published" or self._model.refinement is None or prompt.box is None:
+        shown = self._model.refinement is not None or self._model.region_network is not None
+        if self._placement == "published" or not shown or prompt.box is None:
             return bounding_box(foreground)
-        marked = torch.cat([torch.tensor(prompt.box), prompt.positive])
-        low, last = (tuple(each.tolist()) for each in (marked.amin(0), marked.amax(0)))
-        return low, last
+        return zoom.bounds(prompt.box, prompt.positive)
 
     def _windows(self, region: Region, found: tuple[Size3, Size3]) -> list[Window]:
         if self._placement == "published":
@@ -279,6 +286,8 @@ class ZoomOutZoomIn:
                     count[y, x] += 1
                 plane.div_(count.clamp(min=1))
             focus.low_resolution.clear()
+            if self._region_answers is not None and focus.at_once is not None:
+                self._region_answers.hear(logits, focus.at_once, self._encoder.device)
         return Step(Stage.FINAL, index, fraction, logits, focus.region is not None)
 
     # -- Network ---------------------------------------------------------------------------------

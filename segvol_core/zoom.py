@@ -32,6 +32,8 @@ OUTSIDE_LOGIT = -5.0
 """Coarse logit beyond the volume."""
 
 _POINT_SLOTS = 5
+_REGION_MARGIN = 4
+"""Voxels, so that what is just outside a box is seen."""
 _LATTICE_MARGIN = 16
 """A lattice covers the coarse mask and a sixteenth of a window around it: about two cells of the
 coarse logits on a volume of twice the window's size."""
@@ -171,6 +173,13 @@ def box_relative_to(box: tuple[Size3, Size3], origin: Size3) -> Tensor:
     )
 
 
+def bounds(box: tuple[Size3, Size3], points: Tensor) -> tuple[Size3, Size3]:
+    """First and last voxel of a box and some points (n, 3) together."""
+    marked = torch.cat([torch.tensor(box), points])
+    low, last = (tuple(each.tolist()) for each in (marked.amin(0), marked.amax(0)))
+    return low, last
+
+
 # -- Zoom-in -------------------------------------------------------------------------------------
 
 
@@ -186,6 +195,21 @@ def region_of_interest(found: tuple[Size3, Size3], shape: Size3, window: Size3) 
         low.append(max(0, first - padding))
         high.append(min(n, min(n, last + padding) + 1))
     return Region(tuple(low), tuple(high))  # type: ignore[arg-type]
+
+
+def region_at_once(
+    found: tuple[Size3, Size3], shape: Size3, window: Size3, multiple: int
+) -> Window:
+    """First and last voxel of a mask as one window of any size, with a margin around it.
+
+    It is at least as large as the network's window, and each side is such a multiple.
+    """
+    corner, size = [], []
+    for first, last, w in zip(*found, window, strict=True):
+        needed = max(w, last - first + 1 + 2 * _REGION_MARGIN)
+        size.append(math.ceil(needed / multiple) * multiple)
+        corner.append((first + last) // 2 - size[-1] // 2)
+    return _window(tuple(corner), tuple(size), Region((0, 0, 0), shape))  # type: ignore[arg-type]
 
 
 def published_windows(region: Region, window: Size3) -> list[Window]:

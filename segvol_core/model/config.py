@@ -46,9 +46,9 @@ class SegVolConfig:
     refinement_width
         Channels of the U-Net that refines logits (``refinement.py``), a multiple of 4; 0 for none,
         as in the published network. It needs ``prompt_priors``.
-    drawn_box_width
-        Channels of the U-Net that answers a drawn box without a coarse mask
-        (``drawn_box_network.py``), a multiple of 4; 0 for none. It needs a refinement.
+    region_network_width
+        Channels of the U-Net that answers boxes and clicks without a coarse mask
+        (``region_network.py``), a multiple of 4; 0 for none, as in the published network.
     hounsfield_levels
         Grey value in [0, 1] of some Hounsfield values, rising, between which the others are
         interpolated; or None to normalise each volume by its own foreground, as the paper does.
@@ -73,7 +73,7 @@ class SegVolConfig:
     prompt_coordinates: PromptCoordinates = "published"
     prompt_priors: bool = False
     refinement_width: int = 0
-    drawn_box_width: int = 0
+    region_network_width: int = 0
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     trained_names: tuple[str, ...] | None = None
@@ -83,16 +83,12 @@ class SegVolConfig:
             raise ValueError(f"window {self.window} is not a multiple of patch {self.patch}")
         if self.width % self.heads or self.width % (2 * self.decoder_heads) or self.width % 8:
             raise ValueError(f"width {self.width} does not fit the numbers of heads")
-        for part, width in (
-            ("refinement", self.refinement_width),
-            ("drawn box", self.drawn_box_width),
-        ):
+        for name in ("refinement_width", "region_network_width"):
+            width = getattr(self, name)
             if width % 4 or width < 0:
-                raise ValueError(f"{part} width {width} is not a multiple of 4")
+                raise ValueError(f"{name} {width} is not a multiple of 4")
         if self.refinement_width and not self.prompt_priors:
             raise ValueError("a refinement needs prompt priors")
-        if self.drawn_box_width and not self.refinement_width:
-            raise ValueError("a network for drawn boxes needs a refinement")
         if self.text.width % self.text.heads:
             raise ValueError(f"text width {self.text.width} does not fit its number of heads")
 

@@ -11,11 +11,12 @@ was drawn, of which the published procedure keeps only what the coarse mask made
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, MAPS
-from segvol_core.model.unet import UNet, grey_at
+from segvol_core.model.unet import UNet
 
 _LARGEST_LOGIT = 12.0
 _SCALE_OF_LOGITS = 4.0
@@ -53,9 +54,9 @@ class Refinement(UNet):
         Tensor
             (batch, 1, 4 d, 4 h, 4 w).
         """
-        grey = grey_at(image, logits.shape[2:])
+        grey = F.adaptive_avg_pool3d(image.float(), tuple(logits.shape[2:])).unsqueeze(1)  # type: ignore[arg-type]
         seen = [
-            grey.expand(len(logits), -1, -1, -1, -1),
+            (2 * grey - 1).expand(len(logits), -1, -1, -1, -1),
             maps,
             drawn_box,
             logits.float().clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT) / _SCALE_OF_LOGITS,

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import PUBLISHED, SegVolConfig
-from segvol_core.model.drawn_box_network import DrawnBoxNetwork
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
 from segvol_core.model.prompt_encoder import PromptEncoder
 from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, PromptPriors
 from segvol_core.model.refinement import Refinement
+from segvol_core.model.region_network import RegionNetwork
 from segvol_core.model.text_encoder import TextEncoder
 
 
@@ -34,7 +34,7 @@ class SegVol(nn.Module):
         self.text_encoder = TextEncoder(config)
         self.prompt_priors = PromptPriors(config) if config.prompt_priors else None
         self.refinement = Refinement(config) if config.refinement_width else None
-        self.drawn_box_network = DrawnBoxNetwork(config) if config.drawn_box_width else None
+        self.region_network = RegionNetwork(config) if config.region_network_width else None
 
     def decode(
         self,
@@ -100,9 +100,6 @@ class SegVol(nn.Module):
             if drawn_boxes is not None:
                 drawn = self.prompt_priors.of_drawn_box(image, drawn_boxes)
             logits = logits + self.refinement.refine(image, maps, drawn, logits, tokens)
-            zooms_in_on_box = coarse is not None and drawn_boxes is not None
-            if self.drawn_box_network is not None and zooms_in_on_box:
-                logits = (logits + self.drawn_box_network.answer(image, drawn)) / 2
         return logits
 
     def upscale(self, low_resolution_logits: Tensor) -> Tensor:

@@ -78,9 +78,3 @@ class Block(nn.Module):
         else:
             x = self.convolution(x)
         return F.gelu(self.normalisation(x))
-
-
-def grey_at(image: Tensor, logits_grid: torch.Size) -> Tensor:
-    """Grey values (n, D, H, W) in [0, 1] as a channel (n, 1, d, h, w) from -1 to 1."""
-    grey = F.adaptive_avg_pool3d(image.float(), tuple(logits_grid)).unsqueeze(1)  # type: ignore[arg-type]
-    return 2 * grey - 1

@@ -194,8 +194,10 @@ def training_steps(
 
 def prompt_losses(
     model: SegVol, embeddings: Tensor, example: Example, prompts: PromptBatch
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Losses (n,) zoomed out and (n,) zoomed in of a batch of prompts.
+
+    A third one is that of a region network, where it has an answer: to boxes and clicks.
 
     Parameters
     ----------
@@ -216,20 +218,28 @@ def prompt_losses(
     with torch.no_grad():
         coarse = coarse_in_window(model.upscale(overview.detach().float()), example.positions)
         box = None if prompts.kind == "text" else boxes_around(coarse > 0)
+    points = _on(prompts.window_points, device)
+    drawn = None if prompts.window_boxes is None else prompts.window_boxes.to(device)
     window = model.decode(
         embeddings[1:],
-        points=_on(prompts.window_points, device),
+        points=points,
         boxes=box,
         text_embedding=texts,
         coarse=coarse,
-        drawn_boxes=None if prompts.window_boxes is None else prompts.window_boxes.to(device),
+        drawn_boxes=drawn,
         image=images[1:],
     )
+    target = prompts.window_target.to(device)
     with torch.autocast(device.type, enabled=False):
-        return (
+        losses = (
             segmentation_loss(overview.float(), prompts.overview_target.to(device)),
-            segmentation_loss(window.float(), prompts.window_target.to(device)),
+            segmentation_loss(window.float(), target),
         )
+    if model.region_network is None or (drawn is None and points is None):
+        return losses
+    region = model.region_network.answer(images[1:], points=points, boxes=drawn)
+    with torch.autocast(device.type, enabled=False):
+        return *losses, segmentation_loss(region.unsqueeze(1), target)
 
 
 def example_loss(model: SegVol, recognition: Recognition, example: Example) -> ExampleLoss:
@@ -247,7 +257,7 @@ def example_loss(model: SegVol, recognition: Recognition, example: Example) -> E
     parts = [
         (f"{place}:{prompts.kind}", float(part.detach().mean()))
         for prompts, pair in zip(example.prompts, losses, strict=True)
-        for place, part in zip(("out", "in"), pair, strict=True)
+        for place, part in zip(("out", "in", "region"), pair, strict=False)
     ]
     if named is not None:
         loss = loss + _RECOGNITION_WEIGHT * named.mean()

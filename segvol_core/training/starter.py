@@ -1,8 +1,8 @@
 """The recipe of the bundled starter weights: one command, a folder of CTs in, a network out.
 
-``python -m segvol_core.training.starter FOLDER --box-minutes 30 --minutes 90``
+``python -m segvol_core.training.starter FOLDER --window-minutes 40 --minutes 90``
 
-First the network for drawn boxes learns alone, then all of the network.
+First the region network learns alone, then all of the network.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from segvol_core.errors import SegVolError
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
-from segvol_core.training.drawn_boxes import ON_DRAWN_BOXES, train_on_drawn_boxes
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
+from segvol_core.training.region_training import ON_WINDOWS, train_on_windows
 from segvol_core.training.start import begin_from, freeze, taught_names
 from segvol_core.training.starter_examples import (
     THE_RECIPE,
     Recipe,
-    drawn_box_stream,
     example_stream,
+    prompted_window_stream,
 )
 from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
@@ -101,7 +101,7 @@ def train_starter(
     folder: Path,
     output: Path,
     settings: LoopSettings | None,
-    box_settings: LoopSettings | None = None,
+    window_settings: LoopSettings | None = None,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -119,8 +119,8 @@ def train_starter(
     ----------
     folder
         CTs with an ``index.json``.
-    settings, box_settings
-        Of the training of the whole, and of that of the network for drawn boxes before it; either
+    settings, window_settings
+        Of the training of the whole, and of that of the region network before it; either
         may be left out.
     start
         Weights to go on from.
@@ -165,10 +165,10 @@ def train_starter(
     def work(rank: int) -> None:
         own_seed = seed + _SEEDS_APART * rank
         leads = rank == 0
-        if box_settings is not None:
-            boxes = drawn_box_stream(training, config, recipe, own_seed)
+        if window_settings is not None:
+            windows = prompted_window_stream(training, config, recipe, own_seed)
             line = reporter.line if leads else _say_nothing
-            last = train_on_drawn_boxes(model, boxes, box_settings, line)
+            last = train_on_windows(model, windows, window_settings, line)
             if leads:
                 reporter.checkpoint(last, model)
         if settings is not None:
@@ -198,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("Resources/starter.safetensors"))
     parser.add_argument("--minutes", type=float, help="time spent in training steps")
     parser.add_argument("--steps", type=int, help="number of training steps")
-    parser.add_argument("--box-minutes", type=float, help="before that, for drawn boxes alone")
-    parser.add_argument("--box-steps", type=int, help="before that, for drawn boxes alone")
+    parser.add_argument(
+        "--window-minutes", type=float, help="before that, for the region network alone"
+    )
+    parser.add_argument("--window-steps", type=int, help="before that, for the region network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes, one CPU core each")
@@ -216,20 +218,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout
     )
-    settings, box_settings = None, None
+    settings, window_settings = None, None
     if options.steps is not None or options.minutes is not None:
         settings = LoopSettings(
             steps=options.steps, minutes=options.minutes, learning_rate=options.learning_rate
         )
-    if options.box_steps is not None or options.box_minutes is not None:
-        box_settings = replace(ON_DRAWN_BOXES, steps=options.box_steps, minutes=options.box_minutes)
-    if settings is None and box_settings is None:
-        parser.error("give --minutes or --steps, of the whole or of drawn boxes")
+    if options.window_steps is not None or options.window_minutes is not None:
+        window_settings = replace(
+            ON_WINDOWS, steps=options.window_steps, minutes=options.window_minutes
+        )
+    if settings is None and window_settings is None:
+        parser.error("give --minutes or --steps, of the whole or of the region network")
     # Weights near zero would else be computed in the processor's slow mode.
     torch.set_flush_denormal(True)
     try:
         train_starter(
-            options.folder, options.output, settings, box_settings, seed=options.seed,
+            options.folder, options.output, settings, window_settings, seed=options.seed,
             device=options.device, workers=options.workers, cache=options.cache,
             start=options.start, frozen=options.freeze,
             checkpoint_minutes=options.checkpoint_minutes,

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from segvol_core.model.config import SegVolConfig
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.box_windows import BoxWindows, BoxWindowSource
 from segvol_core.training.cases import TrainingCase
-from segvol_core.training.drawn_boxes import box_stream
 from segvol_core.training.examples import Example, ExampleSource
+from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows
+from segvol_core.training.region_training import window_stream
 
 _MANY_STRUCTURES = 20
 _HEAD_AND_NECK = "OpenKBP"
@@ -36,8 +36,8 @@ class Recipe:
     volumes, batches, masks
         Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
         than its window, and masks of other windows teach more.
-    box_windows
-        Windows per step and worker for the network for drawn boxes.
+    windows
+        Per step and worker, for the region network alone.
     """
 
     many_structures: float = 0.40
@@ -47,7 +47,7 @@ class Recipe:
     volumes: int = 3
     batches: int = 1
     masks: int = 4
-    box_windows: int = 6
+    windows: int = 6
     labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
     head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
     other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
@@ -76,15 +76,15 @@ def example_stream(
         ]
 
 
-def drawn_box_stream(
+def prompted_window_stream(
     cases: Sequence[TrainingCase], config: SegVolConfig, recipe: Recipe, seed: int
-) -> Iterator[list[BoxWindows]]:
-    """Endless batches for the network for drawn boxes, in the recipe's shares too."""
-    return box_stream(
-        [BoxWindowSource(case, config.window, _region_share(case)) for case in cases],
+) -> Iterator[list[PromptedWindows]]:
+    """Endless batches for the region network alone, in the recipe's shares too."""
+    return window_stream(
+        [StructureWindows(case, config.window, _region_share(case)) for case in cases],
         [_strength(case, recipe) for case in cases],
         _shares(cases, recipe),
-        recipe.box_windows,
+        recipe.windows,
         seed,
     )
 
@@ -135,7 +135,7 @@ def _strength(case: TrainingCase, recipe: Recipe) -> Strength:
 
 
 def _region_share(case: TrainingCase) -> float:
-    """Pseudo-labels beside few structures, so that boxes are not always drawn round the same."""
+    """Pseudo-labels beside few structures, so that prompts are not always for the same."""
     count = len(case.label_values)
     if count >= _MANY_STRUCTURES:
         return 0.15

@@ -17,7 +17,7 @@ STARTER = SegVolConfig(
     prompt_coordinates="aligned",
     prompt_priors=True,
     refinement_width=16,
-    drawn_box_width=16,
+    region_network_width=16,
     # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
     hounsfield_levels=(
         (-1000, 0.0),

@@ -1,9 +1,10 @@
-"""Windows round one structure each, and a box drawn round it: no overview, no other prompt."""
+"""Windows that show one structure each, and a box or clicks on it: no overview, no names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,16 @@ from torch import Tensor
 
 from segvol_core.model.config import Size3
 from segvol_core.training import augmentation as augment
+from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.augmentation import Geometry, Positions, Strength
 from segvol_core.training.cases import TrainingCase
-from segvol_core.training.prompt_simulation import box_of, drawn_by_hand
+from segvol_core.training.prompt_simulation import box_of
 from segvol_core.training.targets import MIN_VOXELS, BoolArray, WindowTargets, label_mask, part_of
 
 FloatArray = npt.NDArray[np.float64]
+Kind = Literal["box", "points", "points+box"]
 
+_KINDS: dict[Kind, float] = {"box": 0.35, "points": 0.5, "points+box": 0.15}
 _PART_SHARE = 0.35
 _SEEN_OF_A_LARGE_BOX = 0.7
 """A window is moved along a box as long as the box reaches beyond so much of it."""
@@ -27,25 +31,38 @@ _LEAST_SHIFT = 3.0
 
 
 @dataclass(frozen=True)
-class BoxWindows:
-    """A batch of windows.
+class PromptedWindows:
+    """A batch of windows with prompts of one kind.
 
     Attributes
     ----------
     images
         (n, D, H, W), grey values in [0, 1].
     boxes
-        (n, 6), first and last voxel; they may reach beyond the window.
+        (n, 6), first and last voxel, which may lie beyond the window; None where the kind has none.
+    points
+        As the network takes them, or None.
     targets
         (n, D, H, W) bool.
     """
 
+    kind: Kind
     images: Tensor
-    boxes: Tensor
+    boxes: Tensor | None
+    points: tuple[Tensor, Tensor] | None
     targets: Tensor
 
 
-class BoxWindowSource:
+@dataclass(frozen=True)
+class ShownStructure:
+    """A window (D, H, W), the mask of a structure in it, and the box (6,) round all of that."""
+
+    image: Tensor
+    target: BoolArray
+    around: FloatArray
+
+
+class StructureWindows:
     """Draws windows from one case.
 
     Parameters
@@ -67,13 +84,11 @@ class BoxWindowSource:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw a box round."""
+        """Whether there is nothing to show."""
         return not self._structures and not self._regions
 
-    def draw(
-        self, rng: np.random.Generator, strength: Strength
-    ) -> tuple[Tensor, npt.NDArray[np.float32], BoolArray]:
-        """Image, box (6,) and target of a window, drawn again where too little is shown."""
+    def draw(self, rng: np.random.Generator, strength: Strength) -> ShownStructure:
+        """A window, drawn again where too little of its structure is shown."""
         while True:
             regions = not self._structures or (
                 bool(self._regions) and rng.random() < self._region_share
@@ -91,7 +106,7 @@ class BoxWindowSource:
                 continue
             image = augment.sample_image(self._case.image, geometry)
             image = augment.change_grey_values(image, rng, strength.grey_values)
-            return image, drawn_by_hand(around, rng).astype(np.float32), target
+            return ShownStructure(image, target, around)
 
     def _place(
         self, box: FloatArray, strength: Strength, rng: np.random.Generator
@@ -122,6 +137,31 @@ class BoxWindowSource:
         z, y, x = (torch.arange(int(n)).float() for n in self._window)
         part = part_of((target, target), (z, y, x), rng)
         return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
+
+
+def prompted(shown: Sequence[ShownStructure], rng: np.random.Generator) -> PromptedWindows:
+    """Windows with the prompts that a user would give, of one kind for all."""
+    kinds = list(_KINDS)
+    kind = kinds[int(rng.choice(len(kinds), p=list(_KINDS.values())))]
+    boxes, points = None, None
+    if "box" in kind:
+        drawn = [simulate.drawn_by_hand(each.around, rng) for each in shown]
+        boxes = torch.from_numpy(np.stack(drawn).astype(np.float32))
+    if "points" in kind:
+        points = simulate.stack_points([_clicks(each.target, rng) for each in shown])
+    return PromptedWindows(
+        kind,
+        torch.stack([each.image for each in shown]),
+        boxes,
+        points,
+        torch.from_numpy(np.stack([each.target for each in shown])),
+    )
+
+
+def _clicks(target: BoolArray, rng: np.random.Generator) -> simulate.PointPrompt:
+    z, y, x = (torch.arange(n).float() for n in target.shape)
+    clicks, _ = simulate.simulate_clicks(target, target, (z, y, x), rng)
+    return clicks
 
 
 def _boxes_of_structures(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]:

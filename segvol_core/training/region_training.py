@@ -1,4 +1,4 @@
-"""Training of the network for drawn boxes alone, which shows it many boxes a minute."""
+"""Training of the region network alone, which shows it many prompts a minute."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import nn
 
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.box_windows import BoxWindows, BoxWindowSource
 from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
 from segvol_core.training.losses import segmentation_loss
+from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows, prompted
 from segvol_core.training.state import TrainingState
 
-ON_DRAWN_BOXES = LoopSettings(steps=12_000, learning_rate=2e-3, optimiser="adamw")
+ON_WINDOWS = LoopSettings(steps=12_000, learning_rate=2e-3, optimiser="adamw")
 """A small network with cheap steps takes larger ones."""
 
 
-def box_stream(
-    sources: Sequence[BoxWindowSource],
+def window_stream(
+    sources: Sequence[StructureWindows],
     strengths: Sequence[Strength],
     shares: npt.NDArray[np.float64],
     windows: int,
     seed: int,
-) -> Iterator[list[BoxWindows]]:
+) -> Iterator[list[PromptedWindows]]:
     """Endless batches, one per step, drawn from cases in some shares.
 
     Parameters
     ----------
     sources, strengths, shares
-        Of each case; one without anything to draw a box round is passed over.
+        Of each case; one with nothing to show is passed over.
     windows
         Per batch.
     """
@@ -41,29 +41,22 @@ def box_stream(
     possible = possible / possible.sum()
     while True:
         chosen = rng.choice(len(sources), size=windows, p=possible)
-        drawn = [sources[index].draw(rng, strengths[index]) for index in chosen]
-        images, boxes, targets = zip(*drawn, strict=True)
-        yield [
-            BoxWindows(
-                torch.stack(images),
-                torch.from_numpy(np.stack(boxes)),
-                torch.from_numpy(np.stack(targets)),
-            )
-        ]
+        shown = [sources[index].draw(rng, strengths[index]) for index in chosen]
+        yield [prompted(shown, rng)]
 
 
-def train_on_drawn_boxes(
+def train_on_windows(
     model: SegVol,
-    batches: Iterator[list[BoxWindows]],
+    batches: Iterator[list[PromptedWindows]],
     settings: LoopSettings,
     report: Callable[[Progress], None],
 ) -> Progress:
-    """Train a network's part for drawn boxes in place; its other parts stay as they are.
+    """Train a network's region network in place; its other parts stay as they are.
 
     Parameters
     ----------
     model
-        With ``config.drawn_box_width``, on the device to train on.
+        With ``config.region_network_width``, on the device to train on.
     batches
         One list per step.
     settings
@@ -76,17 +69,19 @@ def train_on_drawn_boxes(
     Progress
         After the last step.
     """
-    network, priors = model.drawn_box_network, model.prompt_priors
-    if network is None or priors is None:
-        raise ValueError("the network has no part for drawn boxes")
+    network = model.region_network
+    if network is None:
+        raise ValueError("the network has no region network")
     device = next(model.parameters()).device
 
-    def loss_of(batch: BoxWindows) -> ExampleLoss:
+    def loss_of(batch: PromptedWindows) -> ExampleLoss:
         images = batch.images.to(device)
-        logits = network.answer(images, priors.of_drawn_box(images, batch.boxes.to(device)))
+        boxes = None if batch.boxes is None else batch.boxes.to(device)
+        points = batch.points and (batch.points[0].to(device), batch.points[1].to(device))
+        logits = network.answer(images, points=points, boxes=boxes)[:, None]
         with torch.autocast(device.type, enabled=False):
             loss = segmentation_loss(logits, batch.targets.to(device)).mean()
-        return ExampleLoss(loss, [("drawn box", float(loss.detach()))])
+        return ExampleLoss(loss, [(f"window:{batch.kind}", float(loss.detach()))])
 
     state = TrainingState(
         network,

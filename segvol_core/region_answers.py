@@ -1,0 +1,94 @@
+"""The second answer to boxes and clicks: all that is looked at closer, at once, in one network.
+
+Not part of the published procedure: for networks with ``config.region_network_width``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segvol_core import zoom
+from segvol_core.model.config import Size3
+from segvol_core.model.region_network import STEP, RegionNetwork
+from segvol_core.preprocessing import bounding_box
+from segvol_core.zoom import ImagePrompt, Window
+
+_LARGEST_REGION = 1_500_000
+"""Voxels that are seen at once; the network's first level takes some hundred bytes for each."""
+
+
+@dataclass(frozen=True)
+class RegionPrompt:
+    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each."""
+
+    window: Window
+    points: tuple[Tensor, Tensor] | None
+    box: Tensor | None
+
+
+class RegionAnswers:
+    """A region network on one image.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    image
+        Prepared image (D, H, W).
+    window
+        The smallest region.
+    """
+
+    def __init__(self, network: RegionNetwork, image: Tensor, window: Size3) -> None:
+        self._network = network
+        self._image = image
+        self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
+        self._window = window
+
+    def ask(self, prompt: ImagePrompt, coarse_foreground: Tensor) -> RegionPrompt | None:
+        """The question about a prompt: all of its box, or else of the coarse mask of its clicks.
+
+        None for a prompt by name alone, and for more than can be seen at once.
+        """
+        found = prompt.box
+        if found is None and len(prompt.positive):
+            found = bounding_box(coarse_foreground)
+        if found is None:
+            return None
+        found = zoom.bounds(found, prompt.positive)
+        window = zoom.region_at_once(found, self._shape, self._window, STEP)
+        if math.prod(window.extent.size) > _LARGEST_REGION:
+            return None
+        points = None
+        if len(prompt.points):
+            places = prompt.points - torch.tensor(window.extent.low)
+            points = places.float()[None], prompt.labels.float()[None]
+        box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
+        return RegionPrompt(window, points, box)
+
+    def hear(self, logits: Tensor, asked: RegionPrompt, device: torch.device) -> None:
+        """Make logits (D, H, W) the mean with the answer, in place.
+
+        Outside the region, what is not in the user's box is less likely for that.
+
+        Parameters
+        ----------
+        device
+            Where the network is.
+        """
+        window, points, box = asked.window, asked.points, asked.box
+        with torch.inference_mode():
+            answer = self._network.answer(
+                window.cut_from(self._image)[None].to(device),
+                points=points and (points[0].to(device), points[1].to(device)),
+                boxes=None if box is None else box.to(device),
+            )[0].cpu()
+        shown = answer[window.content.relative_to(window.extent.low).slices]
+        mean = (logits[window.content.slices] + shown) / 2
+        if box is not None:
+            logits.add_(zoom.OUTSIDE_LOGIT).div_(2)
+        logits[window.content.slices] = mean
