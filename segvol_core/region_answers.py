@@ -73,7 +73,8 @@ class RegionAnswers:
     def hear(self, logits: Tensor, asked: RegionPrompt, device: torch.device) -> None:
         """Make logits (D, H, W) the mean with the answer, in place.
 
-        Outside the region, what is not in the user's box is less likely for that.
+        Somebody who draws a box says how far the structure reaches: the first answer counts as much
+        as its mask fills the box, and outside the region nothing is as likely as it says.
 
         Parameters
         ----------
@@ -88,7 +89,23 @@ class RegionAnswers:
                 boxes=None if box is None else box.to(device),
             )[0].cpu()
         shown = answer[window.content.relative_to(window.extent.low).slices]
-        mean = (logits[window.content.slices] + shown) / 2
+        trust = 1.0
         if box is not None:
-            logits.add_(zoom.OUTSIDE_LOGIT).div_(2)
+            drawn = box[0] + torch.tensor(window.extent.low * 2)
+            trust = _overlap(bounding_box(logits > 0), drawn) ** 2
+        mean = (trust * logits[window.content.slices] + shown) / (trust + 1)
+        if box is not None:
+            logits.mul_(trust).add_(zoom.OUTSIDE_LOGIT).div_(trust + 1)
         logits[window.content.slices] = mean
+
+
+def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:
+    """Intersection over union of the box round a mask and a drawn box (6,)."""
+    if found is None:
+        return 0.0
+    low, last = (torch.tensor(corner).double() for corner in found)
+    drawn_low, drawn_last = drawn.double().reshape(2, 3)
+    sides = torch.minimum(last, drawn_last) - torch.maximum(low, drawn_low) + 1
+    common = sides.clamp(min=0).prod()
+    volumes = (last - low + 1).prod() + (drawn_last - drawn_low + 1).prod()
+    return float(common / (volumes - common))
