@@ -237,7 +237,7 @@ class ZoomOutZoomIn:
         shown = self._model.refinement is not None or self._model.region_network is not None
         if self._placement == "published" or not shown or prompt.box is None:
             return bounding_box(foreground)
-        return zoom.bounds(prompt.box, prompt.positive)
+        return zoom.bounds(torch.cat([torch.tensor(prompt.box), prompt.positive]))
 
     def _windows(self, region: Region, found: tuple[Size3, Size3]) -> list[Window]:
         if self._placement == "published":

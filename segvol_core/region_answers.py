@@ -17,8 +17,10 @@ from segvol_core.model.region_network import STEP, RegionNetwork
 from segvol_core.preprocessing import bounding_box
 from segvol_core.zoom import ImagePrompt, Window
 
-_LARGEST_REGION = 1_500_000
-"""Voxels that are seen at once; the network's first level takes some hundred bytes for each."""
+_LARGEST_REGION = 600_000
+"""Voxels that are seen at once: half a second on two cores."""
+_REACH_OF_A_CLICK = 0.75
+"""Windows on each side of it; further away the coarse mask may be of anything."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,18 @@ class RegionAnswers:
         self._window = window
 
     def ask(self, prompt: ImagePrompt, coarse_foreground: Tensor) -> RegionPrompt | None:
-        """The question about a prompt: all of its box, or else of the coarse mask of its clicks.
+        """The question about a prompt: all of its box, or else of the coarse mask near its clicks.
 
         None for a prompt by name alone, and for more than can be seen at once.
         """
-        found = prompt.box
-        if found is None and len(prompt.positive):
-            found = bounding_box(coarse_foreground)
-        if found is None:
+        if prompt.box is not None:
+            found = torch.tensor(prompt.box)
+        elif len(prompt.positive):
+            found = self._near(prompt.positive, coarse_foreground)
+        else:
             return None
-        found = zoom.bounds(found, prompt.positive)
-        window = zoom.region_at_once(found, self._shape, self._window, STEP)
+        bounds = zoom.bounds(torch.cat([found, prompt.positive]))
+        window = zoom.region_at_once(bounds, self._shape, self._window, STEP)
         if math.prod(window.extent.size) > _LARGEST_REGION:
             return None
         points = None
@@ -69,6 +72,14 @@ class RegionAnswers:
             points = places.float()[None], prompt.labels.float()[None]
         box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
         return RegionPrompt(window, points, box)
+
+    def _near(self, clicks: Tensor, coarse_foreground: Tensor) -> Tensor:
+        """First and last voxel (2, 3) of the coarse mask near clicks; (0, 3) if there is none."""
+        reach = torch.tensor([round(_REACH_OF_A_CLICK * w) for w in self._window])
+        low, beyond = (clicks.amin(0) - reach).clamp(min=0), clicks.amax(0) + reach + 1
+        near = tuple(slice(*ends) for ends in zip(low.tolist(), beyond.tolist(), strict=True))
+        found = bounding_box(coarse_foreground[near])
+        return clicks[:0] if found is None else torch.tensor(found) + low
 
     def hear(self, logits: Tensor, asked: RegionPrompt, device: torch.device) -> None:
         """Make logits (D, H, W) the mean with the answer, in place.

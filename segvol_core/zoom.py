@@ -173,10 +173,9 @@ def box_relative_to(box: tuple[Size3, Size3], origin: Size3) -> Tensor:
     )
 
 
-def bounds(box: tuple[Size3, Size3], points: Tensor) -> tuple[Size3, Size3]:
-    """First and last voxel of a box and some points (n, 3) together."""
-    marked = torch.cat([torch.tensor(box), points])
-    low, last = (tuple(each.tolist()) for each in (marked.amin(0), marked.amax(0)))
+def bounds(voxels: Tensor) -> tuple[Size3, Size3]:
+    """First and last voxel of the box round some voxels (n, 3)."""
+    low, last = (tuple(each.tolist()) for each in (voxels.amin(0), voxels.amax(0)))
     return low, last
 
 

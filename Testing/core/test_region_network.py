@@ -118,6 +118,21 @@ def test_all_of_a_large_box_is_seen_at_once() -> None:
     ]
 
 
+def test_of_a_coarse_mask_only_what_is_near_the_clicks_is_seen_at_once() -> None:
+    model = two_networks()[1]
+    assert model.region_network is not None
+    image = torch.zeros(*(6 * n for n in SMALL.window))
+    answers = RegionAnswers(model.region_network, image, SMALL.window)
+    click = ImagePrompt(torch.tensor([[4, 20, 100]]), torch.ones(1), None, None)
+    for coarse in (image > 1, image == 0):
+        asked = answers.ask(click, coarse)
+        assert asked is not None
+        assert asked.points is not None
+        assert (asked.points[0][0, 0] >= 0).all()
+        for size, window in zip(asked.window.extent.size, SMALL.window, strict=True):
+            assert window <= size <= 2 * window + 2 * STEP
+
+
 def test_more_than_can_be_seen_at_once_is_left_to_the_first_answer() -> None:
     model = two_networks()[1]
     assert model.region_network is not None
