@@ -1,8 +1,8 @@
 """The recipe of the bundled starter weights: one command, a folder of CTs in, a network out.
 
-``python -m segvol_core.training.starter FOLDER --window-minutes 40 --minutes 90``
+``python -m segvol_core.training.starter FOLDER --minutes 90 --window-minutes 40``
 
-First the region network learns alone, then all of the network.
+First all of the network learns, then the region network alone, which that shows far more prompts.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def train_starter(
     folder
         CTs with an ``index.json``.
     settings, window_settings
-        Of the training of the whole, and of that of the region network before it; either
+        Of the training of the whole, and of that of the region network alone after it; either
         may be left out.
     start
         Weights to go on from.
@@ -165,15 +165,17 @@ def train_starter(
     def work(rank: int) -> None:
         own_seed = seed + _SEEDS_APART * rank
         leads = rank == 0
+        average = model
+        if settings is not None:
+            examples = example_stream(training, config, recipe, own_seed)
+            average = train(model, examples, settings, reporter if leads else _say_nothing)
         if window_settings is not None:
             windows = prompted_window_stream(training, config, recipe, own_seed)
             line = reporter.line if leads else _say_nothing
-            last = train_on_windows(model, windows, window_settings, line)
+            last = train_on_windows(average, windows, window_settings, line)
             if leads:
-                reporter.checkpoint(last, model)
-        if settings is not None:
-            examples = example_stream(training, config, recipe, own_seed)
-            trained.append(train(model, examples, settings, reporter if leads else _say_nothing))
+                reporter.checkpoint(last, average)
+        trained.append(average)
 
     # Each worker has one core: sums over threads have no fixed order, so seeds would not repeat.
     threads = torch.get_num_threads()
@@ -182,7 +184,7 @@ def train_starter(
         run_in_workers(workers, work)
     finally:
         torch.set_num_threads(threads)
-    return trained[0] if trained else model
+    return trained[0]
 
 
 def _say_nothing(progress: Progress, average: SegVol | None = None) -> None:
@@ -199,9 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="time spent in training steps")
     parser.add_argument("--steps", type=int, help="number of training steps")
     parser.add_argument(
-        "--window-minutes", type=float, help="before that, for the region network alone"
+        "--window-minutes", type=float, help="after that, for the region network alone"
     )
-    parser.add_argument("--window-steps", type=int, help="before that, for the region network")
+    parser.add_argument("--window-steps", type=int, help="after that, for the region network alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes, one CPU core each")

@@ -29,4 +29,4 @@ STARTER = SegVolConfig(
     ),
     spacing_mm=(4.0, 4.0, 4.0),
 )
-"""Sizes of the starter: 6.0 M parameters."""
+"""Sizes of the starter: 6.3 M parameters."""

@@ -77,9 +77,7 @@ def test_windows_are_learnt_and_the_rest_of_the_network_stays(folder: Path, tmp_
     assert changed == {"region_network"}
 
 
-def test_the_same_seed_learns_the_same_and_goes_on_with_the_whole(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_the_same_seed_learns_the_same_after_the_whole(folder: Path, tmp_path: Path) -> None:
     states = []
     for name in ("a", "b"):
         output = tmp_path / f"{name}.safetensors"
