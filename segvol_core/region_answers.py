@@ -19,6 +19,8 @@ from segvol_core.zoom import ImagePrompt, Window
 
 _LARGEST_REGION = 600_000
 """Voxels that are seen at once: half a second on two cores."""
+_LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
+"""Of 61 structures of the labelled trunk none fills less of its box, and half fill so much."""
 _REACH_OF_A_CLICK = 0.75
 """Windows on each side of it; further away the coarse mask may be of anything."""
 
@@ -108,6 +110,16 @@ class RegionAnswers:
         if box is not None:
             logits.mul_(trust).add_(zoom.OUTSIDE_LOGIT).div_(trust + 1)
         logits[window.content.slices] = mean
+        if box is not None:
+            _find_something(logits, drawn)
+
+
+def _find_something(logits: Tensor, drawn: Tensor) -> None:
+    """Make what is likeliest in a drawn box (6,) the mask, in place, where there would be none."""
+    low, last = (corner.tolist() for corner in drawn.long().reshape(2, 3))
+    inside = logits[tuple(slice(max(0, a), b + 1) for a, b in zip(low, last, strict=True))]
+    if inside.numel() and float((inside > 0).float().mean()) < _LEAST_OF_A_BOX:
+        inside.sub_(torch.quantile(inside.flatten(), 1 - _USUAL_PART_OF_A_BOX))
 
 
 def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:

@@ -118,6 +118,22 @@ def test_all_of_a_large_box_is_seen_at_once() -> None:
     ]
 
 
+def test_a_box_in_which_nothing_is_found_gets_what_is_likeliest_in_it() -> None:
+    model = two_networks()[1]
+    assert model.region_network is not None
+    with torch.no_grad():
+        assert model.region_network.to_logits.bias is not None
+        model.region_network.to_logits.bias.fill_(-40)
+    coarse_and_final = masks(model, ImagePrompt(*NO_POINTS, BOX, None), "lattice")
+    final = coarse_and_final[Stage.FINAL]
+    drawn = torch.zeros_like(final, dtype=torch.bool)
+    drawn[tuple(slice(a, b + 1) for a, b in zip(*BOX, strict=True))] = True
+    assert float((final[drawn] > 0).float().mean()) == pytest.approx(0.15, abs=0.01)
+    assert not (final[~drawn] > 0).any()
+    middle = tuple((a + b) // 2 for a, b in zip(*BOX, strict=True))
+    assert final[middle] > 0
+
+
 def test_of_a_coarse_mask_only_what_is_near_the_clicks_is_seen_at_once() -> None:
     model = two_networks()[1]
     assert model.region_network is not None
