@@ -15,7 +15,7 @@ Points = tuple[Tensor, Tensor]
 """Voxels (n, k, 3) and labels (n, k): 1 positive, 0 negative, -1 says nothing."""
 
 OF_BOX, OF_POINTS, OF_GREY_VALUES = 2, 4, 2
-"""Maps of each."""
+"""Channels of the maps of each; those of positive points come before those of negative ones."""
 
 _LOWEST_LEVEL = -4.0
 _NEAR_CELLS = (3.0, 10.0)

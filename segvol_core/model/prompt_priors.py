@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from segvol_core.model import prompt_maps
 from segvol_core.model.config import SegVolConfig
-from segvol_core.model.prompt_maps import Cells, Points
+from segvol_core.model.prompt_maps import OF_BOX, OF_GREY_VALUES, OF_POINTS, Cells, Points
 
-MAPS = 9
-"""Two of a box, two of positive and two of negative points, one of a text, two of grey values."""
+MAPS = OF_BOX + OF_POINTS + 1 + OF_GREY_VALUES
+"""Of a box, of points, of a text and of grey values, in this order."""
 
-DRAWN_BOX_MAPS = 4
+DRAWN_BOX_MAPS = OF_BOX + OF_GREY_VALUES
 
 _FIRST_WEIGHTS = (3.0, 2.0, 2.0, 2.0, -2.0, -2.0, 1.0, 1.0, 1.0)
 _LOGIT_OF_CERTAINTY = 2.0

@@ -175,11 +175,13 @@ def _boxes_of_structures(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]
 
 
 def _boxes_of_regions(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]:
-    """First and last voxel in the image of each pseudo-label."""
+    """First and last voxel in the image of each pseudo-label of which smoothing leaves enough."""
     scale, offset = np.array(case.regions.scale), np.array(case.regions.offset)
     found = ndimage.find_objects(case.regions.regions.numpy().astype(np.int32))
     for region, slices in enumerate(found, 1):
-        if slices is not None:
+        if slices is None:
+            continue
+        if augment.smooth_region(case.regions.regions, region).sum() >= 2 * MIN_VOXELS:
             sides = np.array([[each.start - 0.5, each.stop - 0.5] for each in slices]).T
             low, high = (sides - offset) / scale
             yield region, np.concatenate([low + 0.5, high - 0.5])
