@@ -56,7 +56,7 @@ class _Reporter:
         self._output = output
         self._validation = validation
         self._every = minutes * 60
-        self._metadata = metadata
+        self._metadata = dict(metadata)
         self._losses: dict[str, collections.deque[float]] = collections.defaultdict(
             lambda: collections.deque(maxlen=60)
         )
@@ -69,9 +69,11 @@ class _Reporter:
             self.checkpoint(progress, average)
 
     def line(self, progress: Progress) -> None:
+        begins = progress.step == 1
+        if begins:
+            self._losses.clear()
         for kind, loss in progress.losses.items():
             self._losses[kind].append(loss)
-        begins = progress.step == 1
         if begins or progress.seconds >= self._next_line:
             self._next_line = progress.seconds + 20.0
             losses = " ".join(
@@ -83,13 +85,10 @@ class _Reporter:
                 progress.learning_rate, losses,
             )  # fmt: skip
 
-    def checkpoint(self, progress: Progress, average: SegVol) -> None:
-        metadata = {
-            **self._metadata,
-            "steps": str(progress.step),
-            "training_minutes": f"{progress.seconds / 60:.1f}",
-        }
-        save_model(average, self._output, metadata, half=True)
+    def checkpoint(self, progress: Progress, average: SegVol, stage: str = "") -> None:
+        self._metadata[f"{stage}steps"] = str(progress.step)
+        self._metadata[f"{stage}training_minutes"] = f"{progress.seconds / 60:.1f}"
+        save_model(average, self._output, self._metadata, half=True)
         _log.info("saved %s", self._output)
         for kind, structures in zoom_out_dice(average, self._validation).items():
             figures = " ".join(f"{name} {value:.2f}" for name, value in structures.items())
@@ -174,7 +173,7 @@ def train_starter(
             line = reporter.line if leads else _say_nothing
             last = train_on_windows(average, windows, window_settings, line)
             if leads:
-                reporter.checkpoint(last, average)
+                reporter.checkpoint(last, average, "region_network_")
         trained.append(average)
 
     # Each worker has one core: sums over threads have no fixed order, so seeds would not repeat.

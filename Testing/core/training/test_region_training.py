@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from index_folder import TINY
+from safetensors import safe_open
 
 from segvol_core.model.segvol import SegVol
 from segvol_core.training import starter
@@ -85,6 +86,10 @@ def test_the_same_seed_learns_the_same_after_the_whole(folder: Path, tmp_path: P
         starter.train_starter(folder, output, settings, ON_WINDOWS, config=WITH_REGIONS, workers=2)
         states.append(load_model(output).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    with safe_open(output, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["steps"] == "2"
+    assert metadata["region_network_steps"] == "3"
 
 
 def test_a_network_without_such_a_part_is_refused(folder: Path, tmp_path: Path) -> None:
