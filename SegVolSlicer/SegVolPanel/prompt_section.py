@@ -72,8 +72,8 @@ class PromptSection:
         ui = self._ui
         can = state.phase not in _CANNOT_PROMPT and state.volume_node is not None
         typed = bool(self._names.text.strip())
-        self._placing.stop_if_gone()
         positive, negative = self._points()
+        self._placing.look((positive, negative))
         _set_checked(ui.addButton, self._placing.is_on(positive))
         _set_checked(ui.excludeButton, self._placing.is_on(negative))
         _set_checked(ui.boxButton, self._has_box(state))

@@ -437,6 +437,42 @@ def test_a_saved_scene_opens_where_one_left_it(desk, volume, tmp_path):
     assert len(prompts(desk).points) == 1
 
 
+def test_a_scene_saved_while_clicks_are_prompts_opens_with_clicks_being_clicks(
+    desk, volume, tmp_path
+):
+    desk.click(desk.ui.addButton)
+    volume.AddDefaultStorageNode()
+    path = str(tmp_path / "scene.mrb")
+    assert desk.scene.WriteToMRB(path)
+    assert in_place_mode(), "saving has ended it"
+    desk.scene.Clear(0)
+    assert desk.scene.ReadFromMRB(path)
+    assert not in_place_mode()
+    desk.panel.poll()
+    assert not desk.ui.addButton.checked
+
+
+@pytest.mark.parametrize("leave", ["button", "tool bar", "another module", "scene closed"])
+def test_what_a_click_does_is_saved_again_when_clicks_are_no_prompts(desk, volume, leave):
+    desk.click(desk.ui.addButton)
+    assert not interaction().GetSaveWithScene()
+    if leave == "button":
+        desk.click(desk.ui.addButton)
+    elif leave == "tool bar":
+        interaction().SetCurrentInteractionMode(interaction().ViewTransform)
+    elif leave == "another module":
+        desk.module.exit()
+    else:
+        desk.scene.Clear(0)
+    desk.panel.poll()
+    assert interaction().GetSaveWithScene()
+    if leave == "tool bar":  # which goes on with the list that there is
+        interaction().SetCurrentInteractionMode(interaction().Place)
+        desk.panel.poll()
+        assert desk.ui.addButton.checked
+        assert not interaction().GetSaveWithScene()
+
+
 def test_closing_leaves_nothing_behind(desk, volume):
     click_organ(desk, volume)
     panel = weakref.ref(desk.panel)
