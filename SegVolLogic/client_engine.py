@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 
 from segvol_core.connection import import_http
-from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
-from SegVolLogic.engine import EngineStage, EngineState, EngineStatus, EngineUpdate
+from SegVolLogic.engine import EngineStage, EngineState, EngineStatus, EngineUpdate, Wish
 from SegVolLogic.reach import Address, Reach
 from SegVolLogic.session_pump import Lost, News, Reached, SessionPump
 
@@ -38,7 +37,7 @@ class ClientEngine:
         self._reach = reach
         self._status = EngineStatus(EngineState.OFF)
         self._volume: Volume | None = None
-        self._wanted: dict[str, tuple[int, Prompts]] = {}
+        self._wanted: dict[str, tuple[int, Wish]] = {}
         self._unnamed: dict[str, int] = {}
         self._tickets = 0
         self._pump: SessionPump | None = None
@@ -81,10 +80,10 @@ class ClientEngine:
         if self._pump is not None:
             self._pump.use_volume(volume)
 
-    def request(self, wanted: Mapping[str, Prompts]) -> int:
+    def request(self, wanted: Mapping[str, Wish]) -> int:
         """Ask for segments, together."""
         self._tickets += 1
-        self._wanted.update({key: (self._tickets, prompts) for key, prompts in wanted.items()})
+        self._wanted.update({key: (self._tickets, wish) for key, wish in wanted.items()})
         for segment_id in wanted:
             self._unnamed.pop(segment_id, None)
         if self._pump is not None:

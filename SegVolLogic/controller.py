@@ -7,6 +7,7 @@ calls it from a timer, about twenty times a second.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from segvol_core.errors import PromptError
@@ -174,7 +175,7 @@ class SegVolController:
         self._watch.needed()
         wanted = self._bench.add_organs(organs)
         self._display.show()
-        self._requests.ask(wanted)
+        self._ask(wanted)
         self._changed()
         return tuple(wanted)
 
@@ -223,7 +224,7 @@ class SegVolController:
         if prompts is None or self._chosen.segment_id is None:
             raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
         self._watch.needed()
-        self._requests.ask({self._chosen.segment_id: prompts})
+        self._ask({self._chosen.segment_id: prompts})
         self._changed()
 
     def cancel(self) -> None:
@@ -380,13 +381,16 @@ class SegVolController:
         self._prompts_changed(segment_id, after)
         return segment_id
 
+    def _ask(self, wanted: Mapping[str, Prompts]) -> None:
+        self._requests.ask(wanted, keep_largest=self.options.keep_largest)
+
     def _prompts_changed(self, segment_id: str, prompts: Prompts | None) -> None:
         self._announcements.complaint = ""
         self._results.forget_names(segment_id)
         if prompts is None:
             self._results.forget(segment_id)
         elif self.options.auto_run:
-            self._requests.ask({segment_id: prompts})
+            self._ask({segment_id: prompts})
         self._changed()
 
     def _after_step(self, step: Step | None) -> None:

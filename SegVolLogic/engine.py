@@ -74,6 +74,20 @@ class EngineUpdate:
     names: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a segment.
+
+    Attributes
+    ----------
+    keep_largest
+        Whether the final mask is to be no more than its largest connected part.
+    """
+
+    prompts: Prompts
+    keep_largest: bool = False
+
+
 class Engine(Protocol):
     """What computes masks. Nothing here waits; used from one thread."""
 
@@ -90,7 +104,7 @@ class Engine(Protocol):
     def use_volume(self, volume: Volume | None) -> None:
         """Work on this volume from now on; what was asked for on another is forgotten."""
 
-    def request(self, wanted: Mapping[str, Prompts]) -> int:
+    def request(self, wanted: Mapping[str, Wish]) -> int:
         """Ask for segments by their IDs, together; a newer request for one replaces the older.
 
         Masks of prompts without a name may be followed by names that fit them.

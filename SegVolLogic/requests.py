@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
-from SegVolLogic.engine import Engine, EngineStage, EngineUpdate
+from SegVolLogic.engine import Engine, EngineStage, EngineUpdate, Wish
 from SegVolLogic.organ_texts import for_model
 
 
@@ -31,7 +31,7 @@ class Requests:
         self.uploading = False
         self.progress: float | None = None
         self._volume: Volume | None = None
-        self._pending: dict[str, tuple[int, Prompts]] = {}
+        self._pending: dict[str, tuple[int, Wish]] = {}
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -53,19 +53,25 @@ class Requests:
         engine.start()
         self.ask_again()
 
-    def ask(self, wanted: Mapping[str, Prompts]) -> None:
-        """Ask for segments, together; in place of what has been asked for the same ones."""
-        ticket = self.engine.request({key: for_model(each) for key, each in wanted.items()})
-        self._pending.update({key: (ticket, prompts) for key, prompts in wanted.items()})
-        self.progress = 0.0
+    def ask(self, wanted: Mapping[str, Prompts], *, keep_largest: bool) -> None:
+        """Ask for segments, together; in place of what has been asked for the same ones.
+
+        Parameters
+        ----------
+        wanted
+            Prompts by segment.
+        keep_largest
+            Whether final masks are to be no more than their largest connected parts.
+        """
+        self._ask({key: Wish(for_model(each), keep_largest) for key, each in wanted.items()})
 
     def ask_again(self) -> None:
         """Ask once more for everything that is waited for, together what was asked together."""
-        together: dict[int, dict[str, Prompts]] = {}
-        for segment_id, (ticket, prompts) in self._pending.items():
-            together.setdefault(ticket, {})[segment_id] = prompts
-        for wanted in together.values():
-            self.ask(wanted)
+        together: dict[int, dict[str, Wish]] = {}
+        for segment_id, (ticket, wish) in self._pending.items():
+            together.setdefault(ticket, {})[segment_id] = wish
+        for wishes in together.values():
+            self._ask(wishes)
 
     def forget(self, segment_id: str) -> None:
         """Wait for a segment no longer."""
@@ -91,6 +97,11 @@ class Requests:
             del self._pending[update.segment_id]
             self._look_whether_done()
         return True
+
+    def _ask(self, wishes: Mapping[str, Wish]) -> None:
+        ticket = self.engine.request(wishes)
+        self._pending.update({key: (ticket, wish) for key, wish in wishes.items()})
+        self.progress = 0.0
 
     def _look_whether_done(self) -> None:
         if not self._pending and not self.uploading:

@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from segvol_core.client import Connection, RemoteSession, RemoteUpdate
 from segvol_core.connection import ServerGoneError
 from segvol_core.errors import SegVolError
-from segvol_core.prompts import Prompts
 from segvol_core.volume import Volume
-from SegVolLogic.engine import EngineUpdate
+from SegVolLogic.engine import EngineUpdate, Wish
 from SegVolLogic.voxel_change import ExtentMask
 
 _NEWS_SECONDS = 0.04
@@ -54,14 +53,14 @@ class SessionPump:
     volume
         To send at once; None for nothing yet.
     wanted
-        What has been asked for already: prompts and tickets by segment.
+        What has been asked for already: tickets and wishes by segment.
     """
 
     def __init__(
         self,
         connect: Connect,
         volume: Volume | None,
-        wanted: Mapping[str, tuple[int, Prompts]],
+        wanted: Mapping[str, tuple[int, Wish]],
     ) -> None:
         self._connect = connect
         self._volume = volume
@@ -81,7 +80,7 @@ class SessionPump:
         """Send another volume in place of the one that there is."""
         self._commands.put(lambda: self._use_volume(volume))
 
-    def request(self, ticket: int, wanted: Mapping[str, Prompts]) -> None:
+    def request(self, ticket: int, wanted: Mapping[str, Wish]) -> None:
         """Ask for segments, together."""
         self._commands.put(lambda: self._request(ticket, wanted))
 
@@ -183,13 +182,16 @@ class SessionPump:
         self._tickets.clear()
         self._stuck = False
 
-    def _request(self, ticket: int, wanted: Mapping[str, Prompts]) -> None:
+    def _request(self, ticket: int, wanted: Mapping[str, Wish]) -> None:
         if self._session is None:
             self._unsent.append((ticket, dict(wanted)))
         else:
             self._tickets.update(dict.fromkeys(wanted, ticket))
-            nameless = [key for key, prompts in wanted.items() if prompts.text is None]
-            self._session.request(wanted, nameless)
+            self._session.request(
+                {key: wish.prompts for key, wish in wanted.items()},
+                to_name=[key for key, wish in wanted.items() if wish.prompts.text is None],
+                keep_largest=[key for key, wish in wanted.items() if wish.keep_largest],
+            )
 
     def _cancel(self, segment_id: str) -> None:
         for _, wanted in self._unsent:

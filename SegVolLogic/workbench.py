@@ -16,7 +16,6 @@ from SegVolLogic.engine import EngineStage
 from SegVolLogic.errors import SceneError
 from SegVolLogic.history import History, Step
 from SegVolLogic.history_steps import redo_step, undo_step
-from SegVolLogic.islands import largest_island
 from SegVolLogic.previews import Previews
 from SegVolLogic.segment_choice import is_unused, segment_for
 from SegVolLogic.segment_grid import grid_for
@@ -164,8 +163,6 @@ class Workbench:
         overlap = options.overlap
         if coarse and overlap is Overlap.OVERWRITE:
             overlap = Overlap.ALLOW
-        if options.keep_largest and not coarse:
-            mask = largest_island(mask)
         changes = write_segment(
             node,
             segment_id,

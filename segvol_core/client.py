@@ -118,6 +118,7 @@ class _Wanted:
     prompts: Prompts
     together: int
     to_name: bool = False
+    keep_largest: bool = False
     request: str | None = None
     coarse_seen: bool = False
     final_seen: bool = False
@@ -172,7 +173,12 @@ class RemoteSession:
         """Whether the server has the whole volume, as far as is known here."""
         return self._upload.complete
 
-    def request(self, wanted: Mapping[str, Prompts], to_name: Collection[str] = ()) -> None:
+    def request(
+        self,
+        wanted: Mapping[str, Prompts],
+        to_name: Collection[str] = (),
+        keep_largest: Collection[str] = (),
+    ) -> None:
         """Ask for segments, together; a newer request for a segment replaces an older one.
 
         Nothing is sent before the next `poll`.
@@ -183,11 +189,15 @@ class RemoteSession:
             Prompts of each segment.
         to_name
             Segments for whose final masks names are wanted.
+        keep_largest
+            Segments of whose final masks only the largest connected part is wanted.
         """
         self._calls += 1
         for segment, prompts in wanted.items():
             self._wanted.pop(segment, None)
-            self._wanted[segment] = _Wanted(prompts, self._calls, segment in to_name)
+            self._wanted[segment] = _Wanted(
+                prompts, self._calls, segment in to_name, segment in keep_largest
+            )
 
     def cancel(self, segment: str) -> None:
         """Wait for a segment no longer."""
@@ -331,6 +341,7 @@ class RemoteSession:
                             "segment": segment,
                             "prompts": wanted.prompts.to_dict(),
                             "to_name": wanted.to_name,
+                            "keep_largest": wanted.keep_largest,
                         }
                         for segment, wanted in group
                     ]

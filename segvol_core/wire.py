@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from segvol_core.errors import SegVolError
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Grows by one whenever a client and a server of two versions cannot understand each other."""
 
 CLIENT_HEADER = "X-SegVol-Client"

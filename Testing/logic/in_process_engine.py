@@ -9,6 +9,7 @@ import numpy as np
 
 from segvol_core.errors import SegVolError
 from segvol_core.inference import Stage
+from segvol_core.islands import largest_island
 from segvol_core.prompts import place
 from segvol_core.session import Session
 from SegVolLogic.engine import EngineStage, EngineState, EngineStatus, EngineUpdate
@@ -116,10 +117,10 @@ class InProcessEngine:
 
     def request(self, wanted):
         ticket = next(self._tickets)
-        for segment_id, prompts in wanted.items():
+        for segment_id, wish in wanted.items():
             self._running.pop(segment_id, None)
             self._naming.pop(segment_id, None)
-            self._wanted[segment_id] = (ticket, prompts)
+            self._wanted[segment_id] = (ticket, wish)
         return ticket
 
     def cancel(self, segment_id):
@@ -131,14 +132,14 @@ class InProcessEngine:
             return []
         if self._upload:
             return [self._upload.pop(0)]
-        for segment_id, (ticket, prompts) in list(self._wanted.items()):
-            return [self._next_update(segment_id, ticket, prompts)]
+        for segment_id, (ticket, wish) in list(self._wanted.items()):
+            return [self._next_update(segment_id, ticket, wish)]
         return self._next_names()
 
-    def _next_update(self, segment_id, ticket, prompts):
+    def _next_update(self, segment_id, ticket, wish):
         try:
             if segment_id not in self._running:
-                self._running[segment_id] = self.answer(self._volume, prompts)
+                self._running[segment_id] = self.answer(self._volume, wish.prompts)
             stage, fraction, mask, message = next(self._running[segment_id])
         except SegVolError as error:
             self.cancel(segment_id)
@@ -146,6 +147,7 @@ class InProcessEngine:
         if stage is EngineStage.FINAL:
             self._naming[segment_id] = (ticket, self._running[segment_id])
             self.cancel(segment_id)
+            mask = largest_island(np.asarray(mask)) if wish.keep_largest else mask
         cropped = None if mask is None else ExtentMask.of(np.asarray(mask))
         return EngineUpdate(stage, ticket, segment_id, fraction, cropped, message)
 

@@ -26,6 +26,7 @@ from segvol_core.client import (
 from segvol_core.prompts import Prompts
 from segvol_core.session import Session
 from segvol_core.volume import Volume
+from segvol_core.wire import PROTOCOL
 
 
 def run_python(code: str) -> str:
@@ -79,7 +80,7 @@ def test_a_proxy_of_the_institution_is_not_asked_for_this_computer(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert server.connect().health()["protocol"] == 1
+    assert server.connect().health()["protocol"] == PROTOCOL
 
 
 def test_passwords_in_netrc_do_not_replace_the_token(

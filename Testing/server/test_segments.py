@@ -20,6 +20,7 @@ from small_network import SMALL, point, prompts_of_every_kind, small_network, sm
 
 from segvol_core.client import RemoteSession, RemoteStage
 from segvol_core.errors import PromptError
+from segvol_core.islands import largest_island
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.session import Session
@@ -415,3 +416,20 @@ def test_names_that_take_too_long_are_left_out(network: SegVol, volume: Volume) 
         updates = list(session.segment({"it": prompts}, to_name=["it"]))
     assert [each.names for each in updates if each.stage is RemoteStage.NAMED] == [()]
     assert any(each.stage is RemoteStage.FINAL for each in updates)
+
+
+def test_islands_are_left_out_of_the_final_mask_where_that_is_asked_for(
+    session: RemoteSession, volume: Volume, here: Session
+) -> None:
+    prompts = prompts_of_every_kind(volume)["box"]
+    session.request({"whole": prompts, "largest": prompts}, keep_largest=["largest"])
+    masks = {}
+    while session.waiting_for:
+        for update in session.poll(0.05):
+            if update.mask is not None:
+                masks[update.segment, update.stage] = update.mask.whole()
+    coarse, final = RemoteStage.COARSE, RemoteStage.FINAL
+    assert np.array_equal(masks["whole", final], here.mask(prompts))
+    assert np.array_equal(masks["largest", final], largest_island(here.mask(prompts)))
+    assert masks["largest", final].sum() < masks["whole", final].sum()
+    assert np.array_equal(masks["largest", coarse], masks["whole", coarse])

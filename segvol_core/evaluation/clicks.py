@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from segvol_core.evaluation.label_prompts import click
-from segvol_core.evaluation.metrics import Mask, bounding_box, region_between
+from segvol_core.evaluation.metrics import Mask
+from segvol_core.islands import largest_island
 from segvol_core.prompts import Point, Prompts
 from segvol_core.volume import Volume
 
@@ -67,20 +67,7 @@ def correcting_click(volume: Volume, label: Mask, answer: Mask) -> Point | None:
     label, answer
         (k, j, i).
     """
-    missed, wrong = _largest_part(label & ~answer), _largest_part(answer & ~label)
+    missed, wrong = largest_island(label & ~answer), largest_island(answer & ~label)
     positive = int(np.count_nonzero(missed)) >= int(np.count_nonzero(wrong))
     error = missed if positive else wrong
     return click(volume, error, positive=positive) if error.any() else None
-
-
-def _largest_part(mask: Mask) -> Mask:
-    """The connected part with most voxels; voxels are connected where they share a face."""
-    if not mask.any():
-        return mask
-    region = region_between(*bounding_box(mask))
-    parts, _ = ndimage.label(mask[region])
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    largest = np.zeros_like(mask)
-    largest[region] = parts == int(np.argmax(sizes))
-    return largest

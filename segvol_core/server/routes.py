@@ -164,7 +164,12 @@ async def request_segments(
 ) -> list[RequestAnswer]:
     """Ask for segments. Older requests for the same segments of the volume end."""
     wanted = [
-        Wish(each.segment, Prompts.from_dict(each.prompts.model_dump()), each.to_name)
+        Wish(
+            each.segment,
+            Prompts.from_dict(each.prompts.model_dump()),
+            each.to_name,
+            each.keep_largest,
+        )
         for each in body.segments
     ]
     if len({wish.segment for wish in wanted}) < len(wanted):

@@ -95,6 +95,10 @@ class SegmentBody(_Strict):
             "on after its final mask then."
         ),
     ] = False
+    keep_largest: Annotated[
+        bool,
+        Field(description="Whether the final mask is to be no more than its largest island."),
+    ] = False
 
 
 class SegmentsBody(_Strict):
@@ -185,7 +189,7 @@ class RequestAnswer(BaseModel):
         return cls(
             request=request.request_id,
             volume=request.volume.volume_id,
-            segment=request.segment,
+            segment=request.wish.segment,
             state=request.state,
             fraction=request.fraction,
             mask=request.mask_stage,

@@ -41,13 +41,18 @@ class Wish:
 
     Attributes
     ----------
+    segment
+        The client's name for the segment; a newer request for the same one replaces this.
     to_name
         Whether to look for names of the final mask.
+    keep_largest
+        Whether the final mask is to be no more than its largest connected part.
     """
 
     segment: str
     prompts: Prompts
     to_name: bool = False
+    keep_largest: bool = False
 
 
 @dataclass(eq=False)
@@ -56,12 +61,10 @@ class SegmentRequest:
 
     Attributes
     ----------
-    segment
-        The client's name for the segment; a newer request for the same one replaces this.
     mask, mask_stage
         Latest mask, packed, and which it is.
-    to_name, names
-        Whether names for the final mask are wanted; and those, with their probabilities.
+    names
+        That the final mask could have, with their probabilities.
     error_kind, error
         Why it failed: for programs, and a sentence.
     revision
@@ -70,9 +73,7 @@ class SegmentRequest:
 
     request_id: str
     volume: StoredVolume
-    segment: str
-    prompts: Prompts
-    to_name: bool = False
+    wish: Wish
     state: RequestState = RequestState.WAITING
     fraction: float = 0.0
     mask: bytes | None = None
@@ -132,7 +133,7 @@ class RequestStore:
             If there are too many open requests; the older ones go on then.
         """
         names = {wish.segment for wish in wanted}
-        older = [request for request in self.of_volume(volume) if request.segment in names]
+        older = [request for request in self.of_volume(volume) if request.wish.segment in names]
         replaced = [request for request in older if request.state.open]
         everyone = [request for request in self._requests.values() if request.state.open]
         own = [request for request in everyone if request.volume.client == volume.client]
@@ -149,12 +150,7 @@ class RequestStore:
                 self.forget(request)
         group = Group(
             volume,
-            [
-                SegmentRequest(
-                    secrets.token_urlsafe(12), volume, wish.segment, wish.prompts, wish.to_name
-                )
-                for wish in wanted
-            ],
+            [SegmentRequest(secrets.token_urlsafe(12), volume, wish) for wish in wanted],
         )
         for request in group.requests:
             self._requests[request.request_id] = request

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from segvol_core.errors import SegVolError, SegVolWarning
 from segvol_core.inference import Stage
+from segvol_core.islands import largest_island
 from segvol_core.memory_errors import is_out_of_memory
 from segvol_core.model.segvol import SegVol
 from segvol_core.server.failures import kind_of
@@ -134,7 +135,7 @@ class Worker(threading.Thread):
                     self._end_without_names(group)
                     return False
                 update = next(group.updates)
-                packed = None if update.mask is None else pack_mask(update.mask)
+                packed = _packed(group, update)
             except StopIteration:
                 return False
             except SegVolError as error:
@@ -161,8 +162,8 @@ class Worker(threading.Thread):
                 self._requests.change(request)
             group.volume.told = True
         group.updates = session.segment_many(
-            [request.prompts for request in group.requests],
-            [index for index, request in enumerate(group.requests) if request.to_name],
+            [request.wish.prompts for request in group.requests],
+            [index for index, request in enumerate(group.requests) if request.wish.to_name],
         )
 
     def _publish(
@@ -190,7 +191,7 @@ class Worker(threading.Thread):
             if named:
                 best = update.names[:MAX_NAMES]
                 request.names = tuple((each.organ.name, each.probability) for each in best)
-            if named or (request.mask_stage == "final" and not request.to_name):
+            if named or (request.mask_stage == "final" and not request.wish.to_name):
                 self._requests.end(request, RequestState.DONE)
             else:
                 self._requests.change(request)
@@ -273,6 +274,15 @@ class Worker(threading.Thread):
             volume.encoded = True
         if volume.encoded:
             volume.ahead = None
+
+
+def _packed(group: Group, update: Update) -> bytes | None:
+    """Mask of an update as it was asked for, if it has one."""
+    if update.mask is None:
+        return None
+    final = update.stage is Stage.FINAL
+    islands_are_left_out = final and group.requests[update.index].wish.keep_largest
+    return pack_mask(largest_island(update.mask) if islands_are_left_out else update.mask)
 
 
 def _log_fault(error: Exception) -> str:
