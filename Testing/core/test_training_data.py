@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,11 @@ def test_cases_for_validation_are_drawn_or_named(tmp_path: Path) -> None:
         ("dataset.yaml", "image: '{case}.no'\nmasks: '{case}/{structure}'", "no file is named"),
         ("dataset.json", "[]", "no JSON object"),
         ("dataset.json", '{"labels": {"0": "background"}}', "no layout that is known"),
+        (
+            "dataset.json",
+            '{"training": [{"image": "a", "label": "b"}], "labels": {"0": "liver", "1": "spleen"}}',
+            "gives the value 0 to “liver”, and 0 is the background",
+        ),
         ("dataset.json", '{"training": [], "labels": []}', "object from value to name"),
         ("dataset.json", '{"training": [{"label": 1}], "labels": {}}', "not of the form"),
         ("dataset.json", '{"training": [], "labels": {}}', "lists no case"),
@@ -246,6 +252,80 @@ def test_a_missing_label_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "labelsTr" / "case1.nrrd").unlink()
     with pytest.raises(TrainingDataError, match=r"labelsTr.case1.nrrd, which is not there"):
         read_records(tmp_path)
+
+
+def edit_json(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_the_background_is_no_structure_but_an_organ_counted_from_0_is_a_mistake(
+    tmp_path: Path,
+) -> None:
+    nnunet(tmp_path)
+    path = tmp_path / "dataset.json"
+    edit_json(path, labels={"Clear Label": 0, **ORGANS})
+    assert read_records(tmp_path)[0].structures == tuple(ORGANS)
+    edit_json(path, labels={"liver": 0, "spleen": 1})
+    with pytest.raises(TrainingDataError, match="gives the value 0 to “liver”"):
+        read_records(tmp_path)
+    edit_json(path, labels={"background": 0, **ORGANS, "belly": [0, 1]})
+    with pytest.raises(TrainingDataError, match="gives the value 0 to “belly”"):
+        read_records(tmp_path)
+    path.unlink()
+    write_named_folder(tmp_path)
+    description = tmp_path / "dataset.yaml"
+    description.write_text(description.read_text().replace("liver: 1", "liver: 0"))
+    with pytest.raises(TrainingDataError, match="gives the value 0 to “liver”"):
+        read_records(tmp_path)
+
+
+def test_nnunet_data_whose_files_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    nnunet(tmp_path)
+    for folder in ("imagesTr", "labelsTr"):  # As a copy from a Mac has them.
+        (tmp_path / folder / "._case1_0000.nrrd").write_bytes(b"Mac OS X")
+    assert len(read_records(tmp_path)) == 3
+    (tmp_path / "imagesTr" / "case1_0000.nrrd").unlink()
+    with pytest.raises(TrainingDataError, match=r"case1.nrrd has no CT imagesTr/case1_0000.nrrd"):
+        read_records(tmp_path)
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}}')
+    with pytest.raises(TrainingDataError, match="object from name to value"):
+        read_records(tmp_path)
+
+
+def test_a_structure_that_no_file_is_named_after_is_misspelt(tmp_path: Path) -> None:
+    files_per_structure(tmp_path)
+    for case in (0, 1):  # A case may lack a structure; all of them may not.
+        (tmp_path / f"case{case}" / "segmentations" / "spleen.nii.gz").unlink()
+    (tmp_path / "case0" / "._ct.nrrd").write_bytes(b"Mac OS X")
+    description = tmp_path / "dataset.yaml"
+    text = description.read_text()
+    description.write_text(text + "structures: [liver, spleen]\n")
+    assert len(read_records(tmp_path)) == 3
+    description.write_text(text + "structures: [liver, splen]\n")
+    with pytest.raises(TrainingDataError, match=r"file for splen. There are files for liver, sple"):
+        read_records(tmp_path)
+
+
+def test_the_check_doubts_names_and_images_that_are_no_ct(tmp_path: Path) -> None:
+    decathlon(tmp_path)
+    path = tmp_path / "dataset.json"
+    edit_json(path, labels={"1": "livre", "2": "spleen"}, modality={"0": "CT"})
+    report = check(tmp_path)
+    assert [finding.message for finding in report.findings] == [
+        "not in the vocabulary, so that only these very words find them: livre (liver?)."
+    ]
+    edit_json(path, labels={"1": "liver", "2": "spleen"}, modality={"0": "T2 MRI"})
+    assert "calls the images T2 MRI, and SegVol is for CT" in messages(
+        check(tmp_path), errors=False
+    )
+
+
+def test_the_check_names_structures_that_are_the_very_same(tmp_path: Path) -> None:
+    nnunet(tmp_path)
+    edit_json(tmp_path / "dataset.json", labels={"liver": 1, "spleen": 2, "stomach": 2})
+    found = messages(check(tmp_path), errors=False)
+    assert "case0: spleen and stomach are the very same voxels" in found
+    assert "liver and" not in found
 
 
 def test_a_record_lists_all_its_files() -> None:

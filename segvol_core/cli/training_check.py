@@ -70,7 +70,15 @@ def check_training_data(look: Callable[[], ToCheck]) -> DataReport:
 def print_report(report: DataReport) -> None:
     """Print figures of the cases and their structures, and all findings."""
     cases = Table(title=f"{len(report.cases)} cases")
-    for column in ("Case", "For", "Voxels (z, y, x)", "mm (z, y, x)", "Axes", "HU", "Structures"):
+    for column in (
+        "Case",
+        "For",
+        "Voxels (z, y, x)",
+        "mm (z, y, x)",
+        "Axes",
+        "Values",
+        "Structures",
+    ):
         cases.add_column(column)
     for case in report.cases:
         spacing = case.spacing_zyx

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections
+import difflib
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +22,11 @@ _TILT_DEGREES = 10.0
 _OTHER_SPACING = 3.0
 """So many times the median slice distance of all cases is worth a look."""
 _FEW_VOXELS = 8
+_ALIKE = 0.8
+"""Names with this ratio of ``difflib`` differ by a slip: "spinal chord" has 0.96."""
 _ALL_CASES = "all cases"
+_NO_CT = re.compile(r"\b(mri?|magnetic|t[12]\w*|flair|dwi|adc|pet|us|ultrasound)\b", re.IGNORECASE)
+_ANY_NETWORK = "Take one that can do without, such as “start: segvol”."
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class CheckedCase:
         Values of voxels.
     voxels
         Of each annotated structure.
+    modality
+        What the folder calls its images; empty if it does not say.
     """
 
     name: str
@@ -57,6 +66,7 @@ class CheckedCase:
     lowest: float
     highest: float
     voxels: dict[str, int]
+    modality: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,7 @@ def check_cases(
             float(case.voxels.min()),
             float(case.voxels.max()),
             voxels,
+            record.modality,
         )
 
 
@@ -143,16 +154,17 @@ def _findings(
             record.name,
             f"its axes are {case.tilt_degrees:.0f}° from the patient's; they are taken as they lie",
         )
-    if case.spacing_zyx is None:
+    if case.spacing_zyx is None and config.spacing_mm is not None:
         yield Finding(
             record.name,
-            "its files do not say how large a voxel is nor where its axes point: taken for RAS"
-            + (
-                "."
-                if config.spacing_mm is None
-                else f"; this network needs {config.spacing_mm[0]:g} mm."
-            ),
-            is_error=config.spacing_mm is not None,
+            "its files do not say how large a voxel is, and this network works at "
+            f"{config.spacing_mm[0]:g} mm. {_ANY_NETWORK}",
+            is_error=True,
+        )
+    elif case.spacing_zyx is None:
+        yield Finding(
+            record.name,
+            "its files do not say how large a voxel is nor where its axes point: taken for RAS.",
         )
     elif not all(_SPACING_MM[0] <= mm <= _SPACING_MM[1] for mm in case.spacing_zyx):
         sizes = " x ".join(f"{mm:g}" for mm in case.spacing_zyx)
@@ -160,9 +172,15 @@ def _findings(
     if not case.in_hounsfield and config.hounsfield_levels is not None:
         yield Finding(
             record.name,
-            "its values are normalised, and this network reads Hounsfield units.",
+            f"its values are normalised, and this network reads Hounsfield units. {_ANY_NETWORK}",
             is_error=True,
         )
+    yield from _label_findings(record, case, voxels)
+
+
+def _label_findings(
+    record: CaseRecord, case: CaseVolume, voxels: dict[str, int]
+) -> Iterator[Finding]:
     empty = [name for name, count in voxels.items() if count == 0]
     if empty and len(empty) == len(voxels):
         yield Finding(record.name, "its labels are empty: no structure has a voxel.")
@@ -171,6 +189,9 @@ def _findings(
     small = [name for name, count in voxels.items() if 0 < count < _FEW_VOXELS]
     if small:
         yield Finding(record.name, f"labels of fewer than {_FEW_VOXELS} voxels: {_listed(small)}.")
+    for one, other in itertools.combinations(case.structures, 2):
+        if voxels[one] and set(case.structures[one]) == set(case.structures[other]):
+            yield Finding(record.name, f"{one} and {other} are the very same voxels.")
     if case.labels is not None:
         known = {0, *(value for values in case.structures.values() for value in values)}
         unnamed = sorted(set(np.unique(case.labels).tolist()) - known)
@@ -199,7 +220,13 @@ def _findings_together(report: DataReport, labels: bool) -> Iterator[Finding]:
     if words:
         yield Finding(
             _ALL_CASES,
-            f"not in the vocabulary, so that only these very words find them: {_listed(words)}.",
+            "not in the vocabulary, so that only these very words find them: "
+            f"{_listed([_with_nearest(name) for name in words])}.",
+        )
+    others = sorted({case.modality for case in report.cases if _NO_CT.search(case.modality)})
+    if others:
+        yield Finding(
+            _ALL_CASES, f"dataset.json calls the images {_listed(others)}, and SegVol is for CT."
         )
     slices = {case.name: case.spacing_zyx[0] for case in report.cases if case.spacing_zyx}
     if slices:
@@ -210,6 +237,14 @@ def _findings_together(report: DataReport, labels: bool) -> Iterator[Finding]:
                     name,
                     f"its slices are {distance:g} mm apart, those of most cases {median:g} mm.",
                 )
+
+
+def _with_nearest(name: str) -> str:
+    """A name, and the one of the vocabulary that it may be a misspelling of."""
+    if len(name) > organs.MAX_TEXT_LENGTH:
+        return name
+    nearest = difflib.get_close_matches(name.casefold(), organs.suggest(name), 1, _ALIKE)
+    return f"{name} ({nearest[0]}?)" if nearest else name
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from segvol_core.training.data.json_files import (
-    check_one_channel,
     names_by_value,
+    only_channel,
     read_json_object,
 )
 from segvol_core.training.data.records import (
@@ -41,7 +41,7 @@ def read_decathlon(folder: Path) -> list[CaseRecord]:
     """
     path = folder / "dataset.json"
     description = read_json_object(path)
-    check_one_channel(path, description.get("modality"))
+    modality = only_channel(path, description.get("modality"))
     values = names_by_value(path, description.get("labels"))
     dataset = str(description.get("name", folder.name))
     records = []
@@ -57,6 +57,7 @@ def read_decathlon(folder: Path) -> list[CaseRecord]:
                     image=_existing(folder / image),
                     labels=None if labels is None else folder / labels,
                     label_values=values if labelled else {},
+                    modality=modality,
                 )
             )
     return records

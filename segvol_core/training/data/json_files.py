@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from segvol_core import organs
 from segvol_core.training.data.records import TrainingDataError
 
 BACKGROUND = "background"
@@ -46,11 +47,16 @@ def names_by_value(path: Path, labels: Any) -> dict[str, int]:
     names = [name for name, _ in pairs]
     if "" in names or len(set(names)) < len(names):
         raise TrainingDataError(f"{path}: “labels” has a name that is empty or there twice.")
-    return {name: value for name, value in pairs if name != BACKGROUND and value != 0}
+    return {name: value for name, value in pairs if is_structure(name, value)}
 
 
-def check_one_channel(path: Path, channels: Any) -> None:
-    """Make sure that a data set has one image per case.
+def is_structure(name: str, value: int) -> bool:
+    """Whether a label is no background: an organ that is given 0 is one by mistake."""
+    return name != BACKGROUND and (value != 0 or organs.find_known(name) is not None)
+
+
+def only_channel(path: Path, channels: Any) -> str:
+    """What a data set calls the one image of each case, such as ``"CT"``; empty if nothing.
 
     Raises
     ------
@@ -60,3 +66,4 @@ def check_one_channel(path: Path, channels: Any) -> None:
     if isinstance(channels, dict) and len(channels) > 1:
         listed = ", ".join(map(str, channels.values()))
         raise TrainingDataError(f"{path}: each case has several images ({listed}); CT is one.")
+    return str(next(iter(channels.values()))) if isinstance(channels, dict) and channels else ""

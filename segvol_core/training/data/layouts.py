@@ -57,6 +57,12 @@ def read_records(
     if twice:
         raise TrainingDataError(f"{folder} has two cases of the name {twice[0]}.")
     for record in records:
+        as_background = next((name for name, values in record.values.items() if 0 in values), None)
+        if as_background is not None:
+            raise TrainingDataError(
+                f"{folder} gives the value 0 to “{as_background}”, and 0 is the background: "
+                "structures are counted from 1."
+            )
         for path in record.files:
             if not path.is_file():
                 raise TrainingDataError(f"{folder} names {path}, which is not there.")
@@ -79,7 +85,7 @@ def reader_of(folder: Path) -> Callable[[Path], list[CaseRecord]]:
         description: dict[str, Any] = read_json_object(folder / "dataset.json")
         if is_decathlon(description):
             return read_decathlon
-        if is_nnunet(folder, description):
+        if is_nnunet(folder):
             return read_nnunet
     if m3d_lists(folder):
         return read_m3d_seg

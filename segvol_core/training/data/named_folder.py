@@ -19,7 +19,7 @@ labels is an unlabelled case, and a structure without a file is not annotated in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -67,11 +67,16 @@ def read_named_folder(folder: Path) -> list[CaseRecord]:
     Raises
     ------
     TrainingDataError
-        If it says something else than it may, or no CT is where it says.
+        If it says something else than it may, no CT is where it says, or a structure that it names
+        has no file in any case.
     """
     path = folder / DESCRIPTION
     description = _read_description(path)
-    files = sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*"))
+    files = sorted(
+        each.relative_to(folder).as_posix()
+        for each in folder.rglob("*")
+        if not each.name.startswith(".")  # macOS leaves such files beside those of others.
+    )
     images = _without_labels(_matches(description.image, files), description, files)
     if not images:
         raise TrainingDataError(f"{path}: no file is named like {description.image}.")
@@ -79,6 +84,7 @@ def read_named_folder(folder: Path) -> list[CaseRecord]:
     if description.masks is not None:
         for file, found in _matches(description.masks, files).items():
             masks.setdefault(found["case"], {})[found["structure"]] = file
+        _check_structures(path, description, masks.values())
     there = set(files)
     records = []
     for file, found in images.items():
@@ -182,9 +188,27 @@ def _without_labels(
     return {file: found for file, found in images.items() if file not in of_another}
 
 
-def _named_masks(description: FolderDescription, found: dict[str, str]) -> dict[str, str]:
+def _check_structures(
+    path: Path, description: FolderDescription, masks: Collection[dict[str, str]]
+) -> None:
+    """Make sure that each structure has a file in some case, if there are any files."""
+    there = sorted({name for of_a_case in masks for name in of_a_case})
+    missing = [file for file in _called(description).values() if file not in there]
+    if masks and missing:
+        shown = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
+        raise TrainingDataError(
+            f"{path}: no case has a file for {', '.join(missing)}. There are files for {shown}."
+        )
+
+
+def _called(description: FolderDescription) -> dict[str, str]:
+    """What files call each structure that is wanted; empty if all are."""
     wanted = description.structures
-    if not wanted:
+    names = wanted if isinstance(wanted, dict) else {name: name for name in wanted}
+    return {name: str(file) for name, file in names.items()}
+
+
+def _named_masks(description: FolderDescription, found: dict[str, str]) -> dict[str, str]:
+    if not description.structures:
         return found
-    called = wanted if isinstance(wanted, dict) else {name: name for name in wanted}
-    return {name: found[str(file)] for name, file in called.items() if str(file) in found}
+    return {name: found[file] for name, file in _called(description).items() if file in found}

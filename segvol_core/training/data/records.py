@@ -34,6 +34,8 @@ class CaseRecord:
         Values in the label map of structures that are several of them taken together.
     masks
         Structures that have a file of their own.
+    modality
+        What the folder calls its images, such as ``"CT"``; empty if it does not say.
     """
 
     name: str
@@ -44,6 +46,7 @@ class CaseRecord:
     label_values: dict[str, int]
     united: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     masks: Mapping[str, Path] = field(default_factory=dict)
+    modality: str = ""
 
     @property
     def values(self) -> dict[str, tuple[int, ...]]:
