@@ -15,17 +15,29 @@ from torch import Tensor
 
 from segvol_core.errors import SegVolWarning
 from segvol_core.model.segvol import SegVol
-from segvol_core.zoom import Window
+from segvol_core.zoom import Placement, Window
 
 Precision = Literal["float32", "bfloat16"]
 
 _GPU_BATCH = 4
 _GPU_FREE_PER_WINDOW = 2 * 1024**3
 """Memory that encoding one full-size window may take on a GPU, with room to spare."""
+_BLOCK_BYTES = 64 * 1024**2
+"""Of embeddings that lie side by side: large enough that the system gives and takes it whole."""
 
 
 class EmbeddingCache:
     """Most recently used embeddings, up to a number of bytes.
+
+    They lie side by side in large blocks. Allocated one by one between the encoder's own tensors,
+    they would leave holes in the process's memory that nothing else fits into.
+
+    Parameters
+    ----------
+    budget_bytes
+        Of all embeddings together.
+    kept
+        Type in which they are kept; they are given back in single precision.
 
     Attributes
     ----------
@@ -33,47 +45,68 @@ class EmbeddingCache:
         Whether an embedding has had to go to make room for another.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, kept: torch.dtype = torch.float32) -> None:
         self.budget_bytes = budget_bytes
+        self.kept = kept
         self.full = False
-        self._embeddings: OrderedDict[Window, Tensor] = OrderedDict()
-        self._bytes = 0
+        self._held: OrderedDict[Window, Tensor] = OrderedDict()
+        self._unused: list[Tensor] = []
+        self._slot_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._embeddings)
+        return len(self._held)
 
     def __contains__(self, window: Window) -> bool:
-        return window in self._embeddings
+        return window in self._held
 
     @property
     def used_bytes(self) -> int:
         """Bytes of all embeddings held."""
-        return self._bytes
+        return len(self) * self._slot_bytes
 
     def get(self, window: Window) -> Tensor | None:
         """The embedding, which becomes the most recently used; None if it is not held."""
-        if window not in self._embeddings:
+        if window not in self._held:
             return None
-        self._embeddings.move_to_end(window)
-        return self._embeddings[window]
+        self._held.move_to_end(window)
+        return self._held[window].to(torch.float32, copy=True)
 
     def put(self, window: Window, embedding: Tensor) -> None:
-        """Keep an embedding, at the cost of the least recently used ones."""
-        size = embedding.numel() * embedding.element_size()
-        if size > self.budget_bytes or window in self._embeddings:
+        """Keep an embedding, at the cost of the least recently used ones; all have one shape."""
+        self._slot_bytes = embedding.numel() * self.kept.itemsize
+        if self._slot_bytes > self.budget_bytes or window in self._held:
             return
-        while self._bytes + size > self.budget_bytes:
-            self.full = True
-            _, oldest = self._embeddings.popitem(last=False)
-            self._bytes -= oldest.numel() * oldest.element_size()
-        self._embeddings[window] = embedding
-        self._bytes += size
+        if not self._unused:
+            self._unused = self._more_slots(embedding)
+        slot = self._unused.pop()
+        slot.copy_(embedding)
+        self._held[window] = slot
 
     def clear(self) -> None:
         """Forget everything."""
-        self._embeddings.clear()
-        self._bytes = 0
+        self._held.clear()
+        self._unused.clear()
         self.full = False
+
+    def _more_slots(self, embedding: Tensor) -> list[Tensor]:
+        """A new block's, as far as the budget allows; else that of what was used longest ago."""
+        room = self.budget_bytes // self._slot_bytes - len(self)
+        if room == 0:
+            self.full = True
+            _, oldest = self._held.popitem(last=False)
+            return [oldest]
+        slots = min(room, max(1, _BLOCK_BYTES // self._slot_bytes))
+        block = torch.empty((slots, *embedding.shape), dtype=self.kept, device=embedding.device)
+        return list(block.unbind())
+
+
+def kept_type(placement: Placement) -> torch.dtype:
+    """Type in which embeddings are kept: half precision takes half the memory.
+
+    It changes masks by a few voxels at their edge, if at all. With ``published`` windows they are
+    exact, as those windows are there to give the published masks.
+    """
+    return torch.float16 if placement == "lattice" else torch.float32
 
 
 class WindowEncoder:
@@ -94,12 +127,20 @@ class WindowEncoder:
         Memory budget of the cache.
     precision
         ``"bfloat16"`` runs the encoder in half precision; masks may differ at their edge.
+    kept
+        Type in which embeddings are kept. All are rounded to it, kept or not, so that a mask does
+        not depend on what was asked before.
     """
 
     def __init__(
-        self, model: SegVol, image: Tensor, cache_bytes: int, precision: Precision = "float32"
+        self,
+        model: SegVol,
+        image: Tensor,
+        cache_bytes: int,
+        precision: Precision = "float32",
+        kept: torch.dtype = torch.float32,
     ) -> None:
-        self.cache = EmbeddingCache(cache_bytes)
+        self.cache = EmbeddingCache(cache_bytes, kept)
         self._model = model
         self._image = image
         self._precision = precision
@@ -113,7 +154,7 @@ class WindowEncoder:
     def holds(self, windows: int) -> bool:
         """Whether the cache has room for the embeddings of so many windows at once."""
         config = self._model.config
-        size = config.tokens * config.width * torch.float32.itemsize
+        size = config.tokens * config.width * self.cache.kept.itemsize
         return windows * size <= self.cache.budget_bytes
 
     def embed(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
@@ -135,7 +176,7 @@ class WindowEncoder:
         embeddings = self._encode([window.cut_from(self._image) for window in batch])
         for window, embedding in zip(batch, embeddings, strict=False):
             self.cache.put(window, embedding)
-        return embeddings[0]
+        return embeddings[0].to(self.cache.kept).float()
 
     def _encode(self, images: list[Tensor]) -> list[Tensor]:
         filled = images + [images[-1]] * (self._batch - len(images))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segvol_core.embeddings import Precision, WindowEncoder
+from segvol_core.embeddings import Precision, WindowEncoder, kept_type
 from segvol_core.errors import VolumeError
 from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.segvol import SegVol
@@ -20,7 +20,7 @@ from segvol_core.volume import Volume
 from segvol_core.zoom import ImagePrompt, Placement
 
 DEFAULT_CACHE_BYTES = 1024**3
-"""Room for 170 windows of the published model, which is a CT of 512 x 512 x 300."""
+"""Room for 340 windows of the published model, which is a CT of 512 x 512 x 600."""
 
 NOTHING_FOUND = "Nothing was found in the whole volume: try another prompt."
 
@@ -94,7 +94,9 @@ class Session:
         self._canonical = volume.canonical()
         z, y, x = (float(mm) for mm in self._canonical.spacing_zyx)
         self._prepared = prepare(self._canonical.voxels, (z, y, x), model.config)
-        self._encoder = WindowEncoder(model, self._prepared.image, cache_bytes, precision)
+        self._encoder = WindowEncoder(
+            model, self._prepared.image, cache_bytes, precision, kept_type(windows)
+        )
         self._zoom = ZoomOutZoomIn(model, self._prepared.image, self._encoder, windows)
 
     def segment(self, prompts: Prompts) -> Iterator[Update]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published_figures import DATA
 
-from segvol_core.embeddings import EmbeddingCache, WindowEncoder
+from segvol_core.embeddings import WindowEncoder
 from segvol_core.errors import PromptError, SegVolWarning, VolumeError
 from segvol_core.inference import Stage
 from segvol_core.model.segvol import SegVol
@@ -279,20 +279,6 @@ def test_half_precision_gives_nearly_the_same_mask(
     mask = Session(small, ct, precision="bfloat16").mask(prompts_on(ct)["box"])
     other = answers["box"]
     assert 2 * (mask & other).sum() / (mask.sum() + other.sum()) > 0.98
-
-
-def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    first, second, third = lattice_windows((16, 32, 32), (8, 32, 32))
-    cache = EmbeddingCache(budget_bytes=2 * 40)
-    for window in (first, second):
-        cache.put(window, torch.zeros(10))
-    assert cache.get(first) is not None
-    assert not cache.full
-    cache.put(third, torch.zeros(10))
-    assert (first in cache, second in cache, third in cache) == (True, False, True)
-    assert (len(cache), cache.used_bytes, cache.full) == (2, 80, True)
-    cache.put(second, torch.zeros(1000))
-    assert second not in cache
 
 
 @pytest.mark.parametrize("windows", ["lattice", "published"])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segvol_core.benchmark.published_kernels import use_published_kernels
-from segvol_core.embeddings import WindowEncoder
+from segvol_core.embeddings import WindowEncoder, kept_type
 from segvol_core.errors import SegVolError
 from segvol_core.inference import Stage, ZoomOutZoomIn
 from segvol_core.model.config import SegVolConfig
@@ -155,7 +155,8 @@ def _time_procedure(
         return prepare(canonical.voxels, (z, y, x), model.config).image
 
     def new_zoom(image: Tensor) -> ZoomOutZoomIn:
-        encoder = WindowEncoder(model, image, 0 if published else CACHE_BYTES)
+        cache_bytes = 0 if published else CACHE_BYTES
+        encoder = WindowEncoder(model, image, cache_bytes, kept=kept_type(placement))
         return ZoomOutZoomIn(model, image, encoder, placement)
 
     with use_published_kernels(model) if published else contextlib.nullcontext():
