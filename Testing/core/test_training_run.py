@@ -280,6 +280,19 @@ def test_the_bundled_starter_can_be_trained_on(cts: Path, tmp_path: Path) -> Non
     assert set(model.config.trained_names or ()) == {*known, "liver", "spleen"}
 
 
+def test_a_training_may_be_on_some_of_the_cases(cts: Path, tmp_path: Path) -> None:
+    everything = records_of(settings_of(tmp_path, cts).data)
+    wanted = next(record.name for record in everything if record.split == "train")
+    kept = {record.name for record in everything if record.split == "validation"}
+    some = settings_of(tmp_path, cts, data={"folders": str(cts), "cases": [f"{wanted[:-1]}?"]})
+    assert {record.name for record in records_of(some.data)} >= {wanted, *kept}
+    one = settings_of(tmp_path, cts, data={"folders": str(cts), "cases": [wanted]})
+    assert {record.name for record in records_of(one.data)} == {wanted, *kept}
+    none = settings_of(tmp_path, cts, data={"folders": str(cts), "cases": [wanted, "brain*"]})
+    with pytest.raises(SettingsError, match=r"asks for brain\*, and no case to train on fits"):
+        records_of(none.data)
+
+
 def test_training_ends_early_when_validation_gets_no_better(cts: Path, tmp_path: Path) -> None:
     settings = settings_of(
         tmp_path, cts, steps=50, validation={"every_steps": 1, "patience": 2},

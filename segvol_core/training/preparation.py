@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import logging
@@ -38,7 +39,7 @@ class Training:
 
 
 def records_of(data: DataSettings, read: Reader = read_records) -> list[CaseRecord]:
-    """Cases of all training folders.
+    """Cases of all training folders, or those that are wanted.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ def records_of(data: DataSettings, read: Reader = read_records) -> list[CaseReco
     ------
     TrainingDataError
         If a folder cannot be read, or two cases have one name.
+    SettingsError
+        If a case that is wanted by its name is in no folder.
     """
     validation = data.validation
     if isinstance(validation, float):
@@ -59,7 +62,7 @@ def records_of(data: DataSettings, read: Reader = read_records) -> list[CaseReco
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise TrainingDataError(f"Two of the folders have a case of the name {twice}.")
-    return records
+    return _wanted(records, data.cases) if data.cases else records
 
 
 def prepare_training(settings: TrainingSettings, member: Member) -> Training:
@@ -119,6 +122,18 @@ def _with_named_validation(
     if missing:
         raise SettingsError(f"“validation” names {missing[0]}, and no folder has such a case.")
     return records
+
+
+def _wanted(records: Sequence[CaseRecord], patterns: Sequence[str]) -> list[CaseRecord]:
+    """Those for training whose names fit a pattern, and all for validation."""
+    for_training = [record.name for record in records if record.split != VALIDATION]
+    fitting: set[str] = set()
+    for pattern in patterns:
+        found = fnmatch.filter(for_training, pattern)
+        if not found:
+            raise SettingsError(f"“cases” asks for {pattern}, and no case to train on fits that.")
+        fitting.update(found)
+    return [record for record in records if record.split == VALIDATION or record.name in fitting]
 
 
 def digest(records: Sequence[CaseRecord], config: SegVolConfig) -> str:

@@ -49,6 +49,9 @@ class DataSettings:
     validation
         Share of the labelled cases that is kept for validation where a folder names none, or names
         of cases.
+    cases
+        Names of the cases to train on, with ``*`` and ``?`` for what may differ; without it all.
+        Cases for validation are kept whatever they are called.
     cache
         Folder that keeps prepared cases, which are then read when they are used; without it all
         are in memory.
@@ -56,6 +59,7 @@ class DataSettings:
 
     folders: Annotated[tuple[Path, ...], Field(min_length=1)]
     validation: Share | tuple[str, ...] = VALIDATION_SHARE
+    cases: tuple[str, ...] = ()
     cache: Path | None = None
 
 
