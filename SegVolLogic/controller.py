@@ -36,8 +36,8 @@ class SegVolController:
     """Volume, segments, prompts, engine: what is chosen, what is asked, and what comes back.
 
     Nothing here blocks longer than 20 ms, apart from what writes voxels: a result arriving in
-    `poll`, `undo`, `redo`, `clear` and `remove_segment` take up to 0.3 s in a large volume, and as
-    much again for each surface that is shown.
+    `poll`, `undo`, `redo`, `clear` and `remove_segment` take up to 0.3 s in a large volume. While
+    surfaces are shown, a later `poll` has Slicer make one again, which takes as long.
 
     Parameters
     ----------
@@ -79,6 +79,11 @@ class SegVolController:
     def state(self) -> ControllerState:
         """The picture of everything, as of the last call."""
         return self._state
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something for `poll` to do, though nobody places prompts."""
+        return bool(self._state.running) or not self._bench.surfaces_up_to_date
 
     @property
     def prompt_nodes(self) -> PromptNodes:
@@ -347,8 +352,11 @@ class SegVolController:
             self._requests.engine.start()
         self._look_at_scene()
         self._look_at_markups()
-        for update in self._requests.engine.poll():
+        updates = self._requests.engine.poll()
+        for update in updates:
             self._results.take(update, self.options)
+        if not updates:
+            self._update_a_surface()
         self._changed()
 
     def close(self, *, stop_engine: bool = True) -> None:
@@ -435,6 +443,12 @@ class SegVolController:
         placed = self._display.take_over(self._watch.volume)
         if placed is not None:
             self._prompts_changed(placed.segment_id, placed.prompts)
+
+    def _update_a_surface(self) -> None:
+        try:
+            self._bench.update_a_surface()
+        except SceneError as error:
+            self._announcements.complain(str(error))
 
     def _changed(self) -> None:
         """Tell of a new picture, if it is a new one."""

@@ -13,6 +13,10 @@ class Previews:
     def __init__(self) -> None:
         self._changes: dict[str, tuple[VoxelChange, ...]] = {}
 
+    def __contains__(self, segment_id: object) -> bool:
+        """Whether a coarse mask is in a segment."""
+        return segment_id in self._changes
+
     def add(self, segment_id: str, changes: tuple[VoxelChange, ...]) -> None:
         """Remember what a coarse mask of a segment changed."""
         self._changes[segment_id] = changes

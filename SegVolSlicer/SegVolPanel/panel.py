@@ -122,7 +122,7 @@ class Panel:
         self._memory.remember()
         state = self.controller.state
         self._show(state)
-        if not self._shown and not state.running and not self._engine.busy:
+        if not (self._shown or self.controller.busy or self._engine.busy):
             self.heartbeat.stop()
 
     # What is shown

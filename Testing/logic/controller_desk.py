@@ -47,7 +47,7 @@ class Desk:
     def wait(self):
         for _ in range(100):
             self.controller.poll()
-            if not self.state.running and self.state.phase is not Phase.UPLOADING:
+            if not self.controller.busy and self.state.phase is not Phase.UPLOADING:
                 return
         raise AssertionError(f"still {self.state.phase} after 100 polls")
 
