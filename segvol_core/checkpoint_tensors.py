@@ -128,9 +128,12 @@ def write_tensors(
     _check_finite(stored, f"{path} was not written: the network")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        unfinished.touch()
+        usual = unfinished.stat().st_mode  # safetensors makes files that only their owner can read.
         safetensors.torch.save_file(
             stored, unfinished, {**metadata, _CONFIG_KEY: json.dumps(config.to_dict())}
         )
+        unfinished.chmod(usual)
         unfinished.replace(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} cannot be written: {error}") from error

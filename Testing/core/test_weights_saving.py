@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_a_saved_model_needs_nothing_but_its_file(small: SegVol, tmp_path: Path)
     assert torch.equal(logits(model), logits(small))
     assert load_metadata(path)["data"] == "three made-up volumes"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files of Windows have no such rights")
+def test_whoever_may_read_other_new_files_may_read_weights(small: SegVol, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save_model(small, tmp_path / "mine.safetensors")
+    assert (tmp_path / "mine.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_loaded_model_can_be_trained(small: SegVol, tmp_path: Path) -> None:

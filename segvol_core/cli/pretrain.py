@@ -35,12 +35,15 @@ def pretrain(
     """
     check_packages()
     from segvol_core.cli.training_check import of_pretraining  # noqa: PLC0415
+    from segvol_core.training.launch import check_beginning  # noqa: PLC0415
     from segvol_core.training.pretraining import run_pretraining  # noqa: PLC0415
     from segvol_core.training.pretraining_settings import (  # noqa: PLC0415
         read_pretraining_settings,
     )
 
     settings = read_pretraining_settings(config)
+    if not check:
+        check_beginning(settings, resume=resume, overwrite=overwrite)
     check_or_run(
         lambda: of_pretraining(settings),
         lambda: run_pretraining(settings, resume=resume, overwrite=overwrite),

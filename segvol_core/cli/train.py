@@ -34,10 +34,13 @@ def train(
     """
     check_packages()
     from segvol_core.cli.training_check import of_training  # noqa: PLC0415
+    from segvol_core.training.launch import check_beginning  # noqa: PLC0415
     from segvol_core.training.run import run_training  # noqa: PLC0415
     from segvol_core.training.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(config)
+    if not check:
+        check_beginning(settings, resume=resume, overwrite=overwrite)
     check_or_run(
         lambda: of_training(settings),
         lambda: run_training(settings, resume=resume, overwrite=overwrite),

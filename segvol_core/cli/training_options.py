@@ -77,7 +77,8 @@ def check_or_run(
             typer.echo(f"Stopped after {outcome.steps} steps; --resume goes on from here.")
         else:
             dice = "" if outcome.dice < 0 else f", validation Dice {outcome.dice:.3f}"
-            typer.echo(f"{outcome.steps} steps{dice}. The weights are in {outcome.weights}.")
+            early = " (ended early, since validation found nothing better)" if outcome.early else ""
+            typer.echo(f"{outcome.steps} steps{early}{dice}. The weights are in {outcome.weights}.")
     if outcome.stopped:
         raise typer.Exit(ExitCode.CANCELLED)
 

@@ -78,6 +78,20 @@ def save_checkpoint(
         unfinished.unlink(missing_ok=True)
 
 
+def find_checkpoint(folder: Path) -> Path:
+    """File of the checkpoint of a training.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint in {folder} to resume from.")
+    return path
+
+
 def load_checkpoint(
     folder: Path, state: TrainingState[Any], circumstances: Mapping[str, Any]
 ) -> BestYet:
@@ -89,9 +103,7 @@ def load_checkpoint(
         If there is none, it is damaged, or settings or data have changed since; the message says
         which.
     """
-    path = folder / NAME
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint in {folder} to resume from.")
+    path = find_checkpoint(folder)
     try:
         values = read_checkpoint_file(path).contents
         if values.get("format") != _FORMAT:

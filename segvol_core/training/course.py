@@ -37,12 +37,15 @@ class Outcome:
         Mean Dice of the best weights on the validation cases; below 0 without validation.
     stopped
         Whether somebody stopped it.
+    early
+        Whether it ended because validation found nothing better any more.
     """
 
     weights: Path | None
     steps: int
     dice: float
     stopped: bool
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def follow(course: Course[ModelT, ExampleT], member: Member, *, resume: bool) ->
         settings, state, course.weights, circumstances, member, validation=course.validation
     )
     patience = None if course.validation is None else course.validation.patience
-    stopped = False
+    stopped = early = False
     try:
         with stopping_between_steps() as wants_to_stop:
             stream = course.examples(state.step)
@@ -111,12 +114,13 @@ def follow(course: Course[ModelT, ExampleT], member: Member, *, resume: bool) ->
                 best = writer.after_step(progress, best)
                 stopped = progress.stopped
                 if patience is not None and best.looks_since >= patience:
+                    early = state.fraction < 1
                     state.fraction = 1.0
                     break
         writer.finish(best)
     finally:
         writer.close()
-    return Outcome(course.weights.written(settings.output), state.step, best.dice, stopped)
+    return Outcome(course.weights.written(settings.output), state.step, best.dice, stopped, early)
 
 
 def loop_settings(settings: RunSettings, cases: int, windows: int) -> LoopSettings:

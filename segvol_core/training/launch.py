@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from segvol_core.devices import choose_device
+from segvol_core.training.checkpoint import find_checkpoint
 from segvol_core.training.course import Course, Outcome, follow
 from segvol_core.training.results import RESULTS
 from segvol_core.training.run_settings import RunSettings, SettingsError
@@ -46,7 +49,7 @@ def run(
     SegVolError
         If settings, data, weights or the checkpoint cannot be used, or a file cannot be written.
     """
-    refuse_to_overwrite(settings, resume=resume, overwrite=overwrite)
+    check_beginning(settings, resume=resume, overwrite=overwrite)
 
     def work(prepared: PreparedT, member: Member, device: torch.device) -> Outcome:
         return follow(course_of(prepared, member, device), member, resume=resume)
@@ -82,8 +85,6 @@ def launch(
             with torchrun_team(device) as member:
                 return work(prepare(member), member, device)
         device = _device(settings, 0)
-        if settings.processes > 1 and device.type != "cpu":
-            raise SettingsError("“processes” are for the CPU; for several GPUs, use torchrun.")
         torch.set_num_threads(settings.threads)
         prepared = prepare(Member(0, 1))
         if settings.processes == 1:
@@ -100,14 +101,21 @@ def launch(
         torch.set_flush_denormal(False)
 
 
-def refuse_to_overwrite(settings: RunSettings, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that the results of an earlier run are only replaced on demand.
+def check_beginning(settings: RunSettings, *, resume: bool, overwrite: bool) -> None:
+    """Make sure, before hours go into reading cases, that a run has where to compute and write.
+
+    The results of an earlier run are only replaced on demand.
 
     Raises
     ------
-    SettingsError
-        If there are some, and neither is wanted.
+    SegVolError
+        If there is no such device, nothing to resume, results that are neither to be gone on with
+        nor to be replaced, or no folder that can be written to.
     """
+    _device(settings, 0)
+    if resume:
+        find_checkpoint(settings.output)
+    _check_writable(settings.output)
     there = [name for name in RESULTS if (settings.output / name).exists()]
     if there and not resume and not overwrite:
         raise SettingsError(
@@ -116,6 +124,19 @@ def refuse_to_overwrite(settings: RunSettings, *, resume: bool, overwrite: bool)
         )
 
 
+def _check_writable(folder: Path) -> None:
+    try:
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written to: {error.strerror}.") from error
+    if not there.is_dir():
+        raise SettingsError(f"{folder} cannot be written to: {there} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingsError(f"{folder} cannot be written to: you may not write into {there}.")
+
+
 def _device(settings: RunSettings, local: int) -> torch.device:
     device = torch.device(choose_device(settings.device))
+    if settings.processes > 1 and device.type != "cpu" and not is_torchrun():
+        raise SettingsError("“processes” are for the CPU; for several GPUs, use torchrun.")
     return torch.device("cuda", local) if device.type == "cuda" and is_torchrun() else device

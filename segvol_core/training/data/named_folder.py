@@ -142,19 +142,35 @@ def _read_description(path: Path) -> FolderDescription:
 
 def sentences(error: ValidationError) -> str:
     """What is wrong with settings, in a line."""
-    found = dict.fromkeys(
-        f"“{'.'.join(map(str, each['loc'][:3]))}” {_reason(each['type'], each['msg'])}"
-        for each in error.errors()
-    )
-    return "; ".join(found) + "."
+    found: dict[str, dict[str, None]] = {}
+    for each in error.errors():
+        field = ".".join(str(part) for part in each["loc"] if not _is_kind(part))
+        found.setdefault(field, {})[_reason(each["type"], each["msg"])] = None
+    wrong = {field: ", or ".join(reasons) for field, reasons in found.items()}
+    return "; ".join(f"“{field}” {reasons}" for field, reasons in wrong.items()) + "."
+
+
+def _is_kind(part: int | str) -> bool:
+    """Whether a part of a place says which of several types was tried, as ``tuple[str, ...]``."""
+    return part in {"int", "float", "str"} or not re.fullmatch(r"\w+", str(part))
+
+
+_REASONS = {
+    "unexpected_keyword_argument": "is not known",
+    "missing": "is missing",
+    "missing_argument": "is missing",
+    "tuple_type": "should be a list, such as [first, second]",
+    "dict_type": "should have fields, such as {name: value}",
+    "dataclass_type": "should have fields, such as {name: value}",
+    "too_short": "is empty",
+    "path_type": "is wrong: it should be a path",
+}
+"""Kinds of errors of pydantic whose own words are about Python and not about the file."""
 
 
 def _reason(kind: str, message: str) -> str:
-    if kind == "unexpected_keyword_argument":
-        return "is not known"
-    if kind in {"missing", "missing_argument"}:
-        return "is missing"
-    return f"is wrong: {message[0].lower()}{message[1:]}"
+    message = message.removeprefix("Value error, ")
+    return _REASONS.get(kind, f"is wrong: {message[0].lower()}{message[1:]}")
 
 
 def _matches(pattern: str, files: Iterable[str]) -> dict[str, dict[str, str]]:

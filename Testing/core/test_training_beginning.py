@@ -1,0 +1,113 @@
+"""What `segvol train` refuses before it reads a single case, and that it says why it ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import assert_refused, run
+from made_cts import TINY, write_named_folder
+
+from segvol_core.training.data import check, reading
+from segvol_core.training.run_settings import SettingsError
+from segvol_core.training.settings import parse_settings
+
+
+def write_config(folder: Path, cts: Path, **settings: Any) -> Path:
+    values = {
+        "data": str(cts),
+        "output": "out",
+        "start": None,
+        "network": {**TINY.to_dict(), "trained_names": None},
+        "steps": 1,
+        "examples": {"batches": 1, "masks": 1},
+        "validation": {"every_steps": 1, "cases": 1},
+        **settings,
+    }
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if a case is read: there may be hours of them."""
+
+    def read(record: object) -> None:
+        pytest.fail(f"read {record}")
+
+    for module in (check, reading):
+        monkeypatch.setattr(module, "read_case_volume", read)
+
+
+@pytest.mark.usefixtures("unread")
+def test_what_stops_a_training_anyway_is_said_before_cases_are_read(tmp_path: Path) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    assert_refused(run("train", write_config(tmp_path, cts), "--resume"), "There is no checkpoint")
+    assert_refused(
+        run("train", write_config(tmp_path, cts, device="cuda:97")), "There is no CUDA device 97"
+    )
+    (tmp_path / "file").write_text("a file")
+    assert_refused(
+        run("train", write_config(tmp_path, cts, output="file/runs")), "file is no folder"
+    )
+    assert (tmp_path / "file").read_text() == "a file"
+    pretrain = {"start": None, "network": "starter", "steps": 1, "data": str(cts)}
+    (tmp_path / "pretrain.yaml").write_text(yaml.safe_dump({**pretrain, "output": "file"}))
+    assert_refused(run("pretrain", tmp_path / "pretrain.yaml"), "file is no folder")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "best.safetensors").write_text("of another training")
+    assert_refused(run("train", write_config(tmp_path, cts)), "has a training already")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["best.safetensors"]
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_folder_of_somebody_else_is_refused_before_cases_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    (tmp_path / "locked").mkdir()
+    path = write_config(tmp_path, cts, output="locked/runs/out")
+    # Tests may run as an administrator, who may write anywhere.
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "locked")
+    assert_refused(run("train", path), "you may not write into")
+
+
+def test_a_training_says_that_it_ended_early(tmp_path: Path) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    patient = {"every_steps": 1, "patience": 1}
+    path = write_config(
+        tmp_path, cts, steps=50, optimiser={"learning_rate": 1e-9}, validation=patient
+    )
+    result = run("train", path)
+    assert result.exit_code == 0, result.output
+    assert "2 steps (ended early, since validation found nothing better)" in result.stdout
+    result = run("train", write_config(tmp_path, cts, steps=2), "--overwrite")
+    assert "2 steps, validation Dice" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"freeze": "image_encoder"}, "“freeze” should be a list, such as"),
+        (
+            {"data": {"folders": "x", "validation": 2}},
+            "“data.validation” is wrong: input should be less than or equal to 1, or should be a",
+        ),
+        ({"validation": 3}, "“validation” should have fields, such as"),
+        ({"data": {"folders": []}}, "“data.folders” is empty"),
+        ({"output": 3}, "“output” is wrong: it should be a path."),
+        ({"examples": {"augmentation": "strong"}}, "is wrong: give “published”, or fields such"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_said_without_words_of_python(
+    change: dict[str, Any], sentence: str
+) -> None:
+    values = {"data": "cts", "output": "out", "steps": 1, **change}
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(values, Path("train.yaml"))
+    assert sentence in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("tuple", "dict", "instance", "class"))
