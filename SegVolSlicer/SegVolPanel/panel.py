@@ -16,6 +16,7 @@ from SegVolPanel.engine_keeper import EngineKeeper
 from SegVolPanel.engine_section import stored_choice
 from SegVolPanel.heartbeat import Heartbeat
 from SegVolPanel.installation_news import InstallationNews
+from SegVolPanel.lit_buttons import light_while_on
 from SegVolPanel.name_suggestions import NameSuggestions
 from SegVolPanel.prompt_section import PromptSection
 from SegVolPanel.result_section import ResultSection, stored_options
@@ -51,6 +52,9 @@ class Panel:
         self.ui: Any = slicer.util.childWidgetVariables(self.widget)
         self._shown = False
         self._closed = False
+        light_while_on(
+            (self.ui.addButton, self.ui.excludeButton, self.ui.boxButton, self.ui.show3DButton)
+        )
         self._news = InstallationNews()
         self._was_running: set[str] = set()
 

@@ -93,3 +93,24 @@ def test_the_panel_fits_and_can_be_looked_at(local_desk, photograph):
     photograph(desk.panel._engine._dialog.widget, "9-what-is-missing")
     assert desk.panel.widget.minimumSizeHint.width() <= SLICERS_WIDTH
     assert len(list(FOLDER.glob("*.png"))) == 18
+
+
+def test_what_clicks_do_can_be_seen_in_every_style(desk, styles):
+    desk.add_volume()
+    desk.panel.poll()
+    for palette in styles.values():
+        QApplication.setPalette(palette)
+        desk.events()
+        off = background(desk.ui.addButton)
+        assert background(desk.ui.excludeButton) == off
+        desk.click(desk.ui.addButton)
+        on = background(desk.ui.addButton)
+        assert sum(abs(a - b) for a, b in zip(on, off, strict=True)) > 100
+        desk.click(desk.ui.addButton)
+        assert background(desk.ui.addButton) == off
+
+
+def background(button):
+    """Colour (red, green, blue) of a button beside what is written on it."""
+    color = button.grab().toImage().pixelColor(12, button.height // 2)
+    return color.red(), color.green(), color.blue()

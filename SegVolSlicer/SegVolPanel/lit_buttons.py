@@ -1,0 +1,23 @@
+"""Buttons that are lit while they are on: in a dark style a pressed one looks as any other."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import qt
+
+
+def light_while_on(buttons: Iterable[Any]) -> None:
+    """Give checkable buttons the colour of a selection while they are checked."""
+    for button in buttons:
+        button.connect("toggled(bool)", partial(_light, button))
+
+
+def _light(button: Any, on: bool) -> None:
+    # A new palette leaves all colours but those set here to the style, which may change.
+    palette = qt.QPalette()
+    button.setPalette(palette)
+    if on:
+        palette.setColor(qt.QPalette.Button, button.palette.color(qt.QPalette.Highlight))
+        palette.setColor(qt.QPalette.ButtonText, button.palette.color(qt.QPalette.HighlightedText))
+        button.setPalette(palette)
