@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import SimpleITK
 import torch
 from torch import Tensor
 
@@ -23,15 +24,25 @@ _LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
 """Of 61 structures of the labelled trunk none fills less of its box, and half fill so much."""
 _REACH_OF_A_CLICK = 0.75
 """Windows on each side of it; further away the coarse mask may be of anything."""
+_PASSABLE_LOGIT = -2.0
+"""What joins two parts of a thin structure need not be in its mask: at 0, spinal cords are torn."""
 
 
 @dataclass(frozen=True)
 class RegionPrompt:
-    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each."""
+    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each.
+
+    Attributes
+    ----------
+    clicked
+        (n, 3) voxels of the image that were clicked as belonging to a structure of which nothing
+        else is said, or None.
+    """
 
     window: Window
     points: tuple[Tensor, Tensor] | None
     box: Tensor | None
+    clicked: Tensor | None = None
 
 
 class RegionAnswers:
@@ -73,7 +84,8 @@ class RegionAnswers:
             places = prompt.points - torch.tensor(window.extent.low)
             points = places.float()[None], prompt.labels.float()[None]
         box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
-        return RegionPrompt(window, points, box)
+        clicked = prompt.positive if prompt.box is None and prompt.text is None else None
+        return RegionPrompt(window, points, box, clicked)
 
     def _near(self, clicks: Tensor, coarse_foreground: Tensor) -> Tensor:
         """First and last voxel (2, 3) of the coarse mask near clicks; (0, 3) if there is none."""
@@ -87,7 +99,8 @@ class RegionAnswers:
         """Make logits (D, H, W) the mean with the answer, in place.
 
         Somebody who draws a box says how far the structure reaches: the first answer counts as much
-        as its mask fills the box, and outside the region nothing is as likely as it says.
+        as its mask fills the box, and outside the region nothing is as likely as it says. Somebody
+        who clicks means what is joined to a click.
 
         Parameters
         ----------
@@ -112,6 +125,8 @@ class RegionAnswers:
         logits[window.content.slices] = mean
         if box is not None:
             _find_something(logits, drawn)
+        if asked.clicked is not None:
+            _leave_out_what_is_apart(logits, asked.clicked)
 
 
 def _find_something(logits: Tensor, drawn: Tensor) -> None:
@@ -120,6 +135,19 @@ def _find_something(logits: Tensor, drawn: Tensor) -> None:
     inside = logits[tuple(slice(max(0, a), b + 1) for a, b in zip(low, last, strict=True))]
     if inside.numel() and float((inside > 0).float().mean()) < _LEAST_OF_A_BOX:
         inside.sub_(torch.quantile(inside.flatten(), 1 - _USUAL_PART_OF_A_BOX))
+
+
+def _leave_out_what_is_apart(logits: Tensor, clicked: Tensor) -> None:
+    """Leave out of the mask, in place, what no likely voxels join to a click (n, 3)."""
+    joined = SimpleITK.ConnectedThreshold(
+        SimpleITK.GetImageFromArray(logits.numpy()),
+        seedList=[(x, y, z) for z, y, x in clicked.tolist()],
+        lower=_PASSABLE_LOGIT,
+        upper=float(logits.max()),
+    )
+    apart = torch.from_numpy(SimpleITK.GetArrayFromImage(joined)) == 0
+    if not apart.all():  # else no click is in the mask, which is better than none
+        logits[apart & (logits > 0)] = zoom.OUTSIDE_LOGIT
 
 
 def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:

@@ -80,7 +80,11 @@ def test_both_answers_are_heard_in_the_region(prompt: ImagePrompt) -> None:
             asked.window.cut_from(made_image())[None], points=asked.points, boxes=asked.box
         )[0][asked.window.content.relative_to(asked.window.extent.low).slices]
     trust = 1.0 if prompt.box is None else overlap_of_boxes(first > 0, BOX) ** 2
-    torch.testing.assert_close(final[shown], (trust * first[shown] + second) / (trust + 1))
+    mean = (trust * first[shown] + second) / (trust + 1)
+    if prompt.box is None:
+        # Of the mask of a click, what is not joined to it is left out.
+        final[shown] = torch.where(final[shown] == OUTSIDE_LOGIT, mean, final[shown])
+    torch.testing.assert_close(final[shown], mean)
     outside = torch.ones_like(final, dtype=torch.bool)
     outside[shown] = False
     elsewhere = (trust * first + OUTSIDE_LOGIT) / (trust + 1) if prompt.box is not None else first
@@ -147,6 +151,39 @@ def test_of_a_coarse_mask_only_what_is_near_the_clicks_is_seen_at_once() -> None
         assert (asked.points[0][0, 0] >= 0).all()
         for size, window in zip(asked.window.extent.size, SMALL.window, strict=True):
             assert window <= size <= 2 * window + 2 * STEP
+
+
+@pytest.mark.parametrize(
+    ("clicks", "text", "kept"),
+    [
+        ([20], None, [20, 40]),  # joined by what is likely enough
+        ([70], None, [70]),
+        ([20, 70], None, [20, 40, 70]),
+        ([55], None, [20, 40, 70]),  # beside all of them
+        ([20], "liver", [20, 40, 70]),
+    ],
+)
+def test_of_the_mask_of_a_click_what_is_apart_from_it_is_left_out(
+    clicks: list[int], text: str | None, kept: list[int]
+) -> None:
+    model = two_networks()[1]
+    network = model.region_network
+    assert network is not None
+    answers = RegionAnswers(network, torch.zeros(8, 32, 80), SMALL.window)
+    logits = torch.full((8, 32, 80), -4.0)
+    for x in (20, 40, 70):
+        logits[3:6, 10:20, x - 4 : x + 4] = 2.0
+    logits[4, 15, 20:40] = logits[4, 15, 20:40].clamp(min=-1.0)
+    points = torch.tensor([[4, 15, x] for x in clicks])
+    prompt = ImagePrompt(points, torch.ones(len(points)), None, text)
+    asked = answers.ask(prompt, logits > 0)
+    assert asked is not None
+    with torch.no_grad():
+        # What it says is what was said before.
+        network.answer = lambda image, **_: asked.window.cut_from(logits)[None]  # type: ignore[method-assign]
+        answers.hear(logits, asked, torch.device("cpu"))
+    assert [x for x in (20, 40, 70) if logits[4, 15, x] > 0] == kept
+    assert logits[4, 15, 30] == -1.0
 
 
 def test_more_than_can_be_seen_at_once_is_left_to_the_first_answer() -> None:
