@@ -181,6 +181,10 @@ class Connection:
                     if time.monotonic() > deadline:
                         raise requests.exceptions.ReadTimeout
         except requests.exceptions.SSLError as error:
+            if "certificate" not in str(error).lower():
+                raise ServerError(
+                    f"{self.url} does not speak https as it should: is the server one for http?"
+                ) from error
             raise ServerError(
                 f"The certificate of {self.url} is not trusted: is the address right, and must a "
                 "certificate of your institution be given?"
@@ -216,7 +220,8 @@ class _Token:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 

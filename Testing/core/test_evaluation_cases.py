@@ -111,6 +111,14 @@ def test_labels_without_a_voxel_are_pointed_out(tmp_path: Path) -> None:
         assert not read_case(files(tmp_path)).mask(Structure("liver", ("liver",))).any()
 
 
+def test_a_warning_about_a_ct_says_which_case_it_is(tmp_path: Path) -> None:
+    hounsfield, labels = ct_and_labels()
+    write_image(tmp_path / "ct.nii.gz", (hounsfield - hounsfield.min()).astype(np.int16))
+    write_image(tmp_path / "labels.nii.gz", labels)
+    with pytest.warns(SegVolWarning, match="^case: The values run from 0 to"):
+        read_case(files(tmp_path))
+
+
 def test_a_case_without_its_labels_is_refused(tmp_path: Path) -> None:
     hounsfield, _ = ct_and_labels()
     write_image(tmp_path / "ct.nii.gz", hounsfield)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_distances_are_means_over_answers_that_are_not_empty_and_these_are_count
         ]
     )
     assert (mean.hausdorff95, mean.empty, mean.answers) == (3, 1, 2)
+
+
+def test_without_millimetres_there_are_no_tables_of_distances() -> None:
+    measured = to_markdown(SCORES)
+    without = to_markdown([replace(each, surface_dice=None, hausdorff95=None) for each in SCORES])
+    assert "Surface Dice at 3 mm:" in measured
+    assert "No distances" not in measured
+    assert "Surface Dice at 3 mm:" not in without
+    assert "No distances: the files do not say how large a voxel is." in without
 
 
 def test_dice_after_each_click_is_a_table_of_means_over_structures() -> None:

@@ -84,6 +84,15 @@ def test_the_token_is_compared_whole() -> None:
 def test_a_wrong_token_is_said_to_the_user(server: RunningServer) -> None:
     with pytest.raises(AccessError, match="needs its token, and this is not it"):
         Connection(server.url, "wrong").health()
+    with pytest.raises(AccessError, match="needs its token, and none was given"):
+        Connection(server.url, "").health()
+
+
+def test_an_address_with_https_of_a_server_with_http_is_not_blamed_on_a_certificate(
+    server: RunningServer,
+) -> None:
+    with pytest.raises(ServerError, match="does not speak https as it should"):
+        Connection(server.url.replace("http:", "https:"), TOKEN).health()
 
 
 def test_tokens_are_long_and_never_the_same() -> None:

@@ -42,8 +42,8 @@ def segment(
             "--output",
             "-o",
             metavar="FILE",
-            help=".seg.nrrd for 3D Slicer (names, colours, overlaps), or a label map: .nii.gz, "
-            ".nii, .nrrd, .mha.",
+            help=".seg.nrrd for 3D Slicer (names, colours, overlaps), or a label map (.nii.gz, "
+            ".nii, .nrrd, .mha) with the values 1, 2, ... in the order of the segments.",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -250,11 +250,12 @@ def _print(result: Result) -> None:
     from segvol_core.cli.tables import print_table  # noqa: PLC0415
 
     table = Table("Segment", box=None, pad_edge=False, show_edge=False)
-    for column in ("Millilitres", "Voxels", "Coarse mask", "Final mask"):
+    for column in ("Label", "Millilitres", "Voxels", "Coarse mask", "Final mask"):
         table.add_column(column, justify="right")
     for each in result.segments:
         table.add_row(
             each.name,
+            str(each.label),
             f"{each.millilitres:.1f}",
             str(each.voxels),
             f"{each.coarse_seconds:.2f} s",

@@ -77,6 +77,8 @@ class SegmentResult:
         From the beginning of segmenting to its coarse and to its final mask.
     file
         Where it was written.
+    label
+        Its value there.
     names
         What it could be, with probabilities, the best name first; empty where not asked for.
     """
@@ -88,6 +90,7 @@ class SegmentResult:
     coarse_seconds: float
     final_seconds: float
     file: Path
+    label: int
     names: dict[str, float]
 
 
@@ -133,6 +136,8 @@ def segment_file(task: Task, progress: Progress, clock: Clock) -> Result:
     """
     with noted_warnings() as noted:
         _refuse_targets(task)
+        if task.identify and all(request.organ is not None for request in task.requests):
+            _warn("--identify is for a segment from points or a box that has no name.")
         if task.server is None:
             weights_path(task.weights)
             choose_device(task.device)
@@ -249,6 +254,7 @@ def _results(
                 coarse_seconds=answer.coarse_seconds,
                 final_seconds=answer.final_seconds,
                 file=files[index if task.split else 0],
+                label=1 if task.split else index + 1,
                 names=answer.names,
             )
         )

@@ -136,7 +136,14 @@ def read_case(record: CaseRecord) -> LabelledCase:
 
 def _read_volumes(record: CaseRecord) -> LabelledCase:
     try:
-        volume = read_volume(record.image)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SegVolWarning)
+            volume = read_volume(record.image)
+        for each in caught:
+            said = (
+                f"{record.name}: {each.message}" if each.category is SegVolWarning else each.message
+            )
+            warnings.warn(said, each.category, stacklevel=3)
         upright = volume.canonical()
         labels, structures = read_structures(record, upright)
     except SegVolError as error:

@@ -24,10 +24,7 @@ def to_markdown(scores: Sequence[Score]) -> str:
     parts = [
         "Dice (mean over cases; the first two columns are the trivial answers to the exact box):",
         _structure_table(scores, lambda mean: mean.dice, baselines=True),
-        f"Surface Dice at {TOLERANCE_MM:g} mm:",
-        _structure_table(scores, lambda mean: mean.surface_dice, baselines=False),
-        "95th percentile Hausdorff distance in mm (without empty answers):",
-        _structure_table(scores, lambda mean: mean.hausdorff95, baselines=False),
+        *_distance_parts(scores),
         "Means (each structure counts the same; seconds without first prompts):",
         _mean_table(scores),
         *_click_parts(scores),
@@ -62,6 +59,17 @@ def conclusions(scores: Sequence[Score]) -> list[str]:
     if first is not None:
         sentences.append(f"First prompt on a volume, its preparation included: {first:.2f} s.")
     return sentences
+
+
+def _distance_parts(scores: Sequence[Score]) -> list[str]:
+    if all(score.surface_dice is None for score in scores):
+        return ["No distances: the files do not say how large a voxel is."]
+    return [
+        f"Surface Dice at {TOLERANCE_MM:g} mm:",
+        _structure_table(scores, lambda mean: mean.surface_dice, baselines=False),
+        "95th percentile Hausdorff distance in mm (without empty answers):",
+        _structure_table(scores, lambda mean: mean.hausdorff95, baselines=False),
+    ]
 
 
 def _structure_table(

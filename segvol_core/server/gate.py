@@ -64,11 +64,13 @@ class Gate:
                 await failure_response(Failure(500, "fault", sentence))(scope, receive, send)
 
     def _check(self, headers: dict[bytes, bytes], limit: int) -> None:
-        if not is_authorized(headers.get(b"authorization"), self._token):
+        authorization = headers.get(b"authorization")
+        if not is_authorized(authorization, self._token):
+            given = "this is not it" if authorization else "none was given"
             raise Failure(
                 401,
                 "token",
-                "The server needs its token, and this is not it.",
+                f"The server needs its token, and {given}.",
                 {"WWW-Authenticate": "Bearer"},
             )
         protocol = headers.get(PROTOCOL_HEADER.lower().encode())

@@ -159,6 +159,7 @@ def test_one_file_per_segment(segment, out, session):
     printed = json.loads(result.stdout)
     assert printed["files"] == [str(file) for file in files]
     assert [each["file"] for each in printed["segments"]] == [str(file) for file in files]
+    assert [each["label"] for each in printed["segments"]] == [1, 1]
 
 
 def test_a_dicom_series_is_chosen_by_its_identifier(segment, tmp_path, ct, weights):

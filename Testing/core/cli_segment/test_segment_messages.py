@@ -26,7 +26,9 @@ def test_a_segment_from_a_click_is_named_on_request(segment: Segment) -> None:
 
 def test_what_was_asked_for_by_name_is_not_named_again(segment: Segment) -> None:
     result = segment("--text", "liver", "--identify", "--json")
-    assert json.loads(result.stdout)["segments"][0]["names"] == {}
+    printed = json.loads(result.stdout)
+    assert printed["segments"][0]["names"] == {}
+    assert "--identify is for a segment from points or a box" in printed["warnings"][0]
 
 
 def test_json_says_what_was_written_and_how_long_it_took(segment, out, ct, weights, volume):
@@ -41,6 +43,7 @@ def test_json_says_what_was_written_and_how_long_it_took(segment, out, ct, weigh
     assert printed["warnings"] == []
     assert [each["name"] for each in printed["segments"]] == ["Liver", "Spleen"]
     assert [each["text"] for each in printed["segments"]] == ["liver", "spleen"]
+    assert [each["label"] for each in printed["segments"]] == [1, 2]
     for each, mask in zip(printed["segments"], masks_in(out).values(), strict=True):
         assert each["voxels"] == np.count_nonzero(mask)
         assert each["millilitres"] == pytest.approx(each["voxels"] * 27 / 1000)
@@ -57,9 +60,9 @@ def test_people_get_a_table(segment, out):
     result = segment("--text", "liver,spleen")
     lines = result.stdout.splitlines()
     assert lines[0].split() == [
-        "Segment", "Millilitres", "Voxels", "Coarse", "mask", "Final", "mask"
+        "Segment", "Label", "Millilitres", "Voxels", "Coarse", "mask", "Final", "mask"
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines[1:3]] == ["Liver", "Spleen"]
+    assert [line.split()[:2] for line in lines[1:3]] == [["Liver", "1"], ["Spleen", "2"]]
     assert str(np.count_nonzero(masks_in(out)["Liver"])) in lines[1]
     assert f"Wrote {out}" in lines
     assert " s on cpu (start " in lines[-1]
