@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from command_line import assert_refused, run
 from made_cts import TINY, write_named_folder
 
+from segvol_core.training import results
+from segvol_core.training.cases import prepare_cases
 from segvol_core.training.data import check, reading
+from segvol_core.training.data.layouts import read_records
 from segvol_core.training.run_settings import SettingsError
 from segvol_core.training.settings import parse_settings
 
@@ -50,6 +54,8 @@ def test_what_stops_a_training_anyway_is_said_before_cases_are_read(tmp_path: Pa
     assert_refused(
         run("train", write_config(tmp_path, cts, device="cuda:97")), "There is no CUDA device 97"
     )
+    both = run("train", write_config(tmp_path, cts), "--resume", "--overwrite")
+    assert_refused(both, "give one of the two")
     (tmp_path / "file").write_text("a file")
     assert_refused(
         run("train", write_config(tmp_path, cts, output="file/runs")), "file is no folder"
@@ -74,6 +80,42 @@ def test_a_folder_of_somebody_else_is_refused_before_cases_are_read(
     # Tests may run as an administrator, who may write anywhere.
     monkeypatch.setattr(os, "access", lambda place, _: Path(place) != tmp_path / "locked")
     assert_refused(run("train", path), "you may not write into")
+
+
+def test_prepared_cases_that_were_damaged_are_prepared_again(tmp_path: Path) -> None:
+    records = read_records(write_named_folder(tmp_path / "cts"))
+    cache = tmp_path / "cache"
+    first = list(prepare_cases(records, TINY, cache))
+    for number, file in enumerate(sorted(cache.iterdir())):
+        damaged = (b"", file.read_bytes()[:500], b"no tensors")[number]
+        file.unlink()  # The first cases are read from it.
+        file.write_bytes(damaged)
+    for one, other in zip(first, prepare_cases(records, TINY, cache), strict=True):
+        assert torch.equal(one.image, other.image)
+    assert sorted(file.name for file in cache.iterdir()) == ["case0.pt", "case1.pt", "case2.pt"]
+
+
+def test_prepared_cases_that_cannot_be_kept_are_said_in_a_sentence(tmp_path: Path) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    (tmp_path / "file").write_text("a file")
+    path = write_config(tmp_path, cts, data={"folders": str(cts), "cache": "file"})
+    result = run("train", path)
+    assert result.exit_code == 2
+    assert "Error: Prepared cases cannot be kept in" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_of_long_steps_says_now_and_then_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    path = write_config(tmp_path, cts, steps=4, validation={"every_steps": 50})
+    said = run("train", path).stdout
+    assert "| step 1 |" in said
+    assert "| step 2 |" not in said
+    monkeypatch.setattr(results, "_LONGEST_SILENCE", 0.0)
+    said = run("train", path, "--overwrite").stdout
+    assert all(f"| step {step} |" in said for step in (1, 2, 3, 4))
 
 
 def test_a_training_says_that_it_ended_early(tmp_path: Path) -> None:

@@ -70,7 +70,11 @@ def batch(
         ),
     ] = None,
     output_format: Annotated[
-        Format, typer.Option("--format", help="Of the results.")
+        Format,
+        typer.Option(
+            "--format",
+            help="Of the results. Label maps have the values 1, 2, ... in the order of the names.",
+        ),
     ] = Format.SLICER,
     retries: Annotated[
         int, typer.Option(min=0, help="How often a case is tried again whose process has died.")

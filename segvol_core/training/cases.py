@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,14 +173,38 @@ def _kept(
     if cache is None:
         return make()
     kept = cache / f"{record.name}.pt"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
-        torch.save(make(), unfinished)
-        unfinished.replace(kept)
-    # Read from the file when used: full-sized cases of a large folder exceed the memory.
-    arrays: dict[str, Any] = torch.load(kept, weights_only=True, mmap=True)
+    arrays = _read_kept(kept)
+    if arrays is None:
+        _keep(kept, make())
+        arrays = _read_kept(kept)
+    if arrays is None:
+        raise TrainingDataError(f"{kept} was written and cannot be read.")
     return arrays
+
+
+def _read_kept(kept: Path) -> dict[str, Any] | None:
+    """What a file keeps; None if it is not there, or damaged."""
+    try:
+        # Read from the file when used: full-sized cases of a large folder exceed the memory.
+        arrays: dict[str, Any] = torch.load(kept, weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        return None
+    return arrays
+
+
+def _keep(kept: Path, arrays: dict[str, Any]) -> None:
+    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(arrays, unfinished)
+        unfinished.replace(kept)
+    except (OSError, RuntimeError) as error:
+        raise TrainingDataError(
+            f"Prepared cases cannot be kept in {kept.parent}: {error}. “cache” says where."
+        ) from error
+    finally:
+        if kept.parent.is_dir():
+            unfinished.unlink(missing_ok=True)
 
 
 def _prepare_image(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:

@@ -112,6 +112,8 @@ def check_beginning(settings: RunSettings, *, resume: bool, overwrite: bool) -> 
         If there is no such device, nothing to resume, results that are neither to be gone on with
         nor to be replaced, or no folder that can be written to.
     """
+    if resume and overwrite:
+        raise SettingsError("--resume goes on and --overwrite begins anew: give one of the two.")
     _device(settings, 0)
     if resume:
         find_checkpoint(settings.output)

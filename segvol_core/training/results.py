@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from segvol_core.training.validation import Validation
 
 BEST, LAST, ENCODER = "best.safetensors", "last.safetensors", "encoder.safetensors"
 RESULTS = (checkpoint.NAME, BEST, LAST, ENCODER)
+
+_LONGEST_SILENCE = 30.0
+"""Seconds of steps, after which people want to see that a training goes on."""
 
 _log = logging.getLogger("segvol.training")
 
@@ -77,6 +81,7 @@ class ResultWriter:
         self._settings, self._state, self._weights = settings, state, weights
         self._circumstances, self._member, self._validation = circumstances, member, validation
         self._history = History(settings.output, state.step) if member.leads else None
+        self._said_at = -math.inf
 
     def after_step(self, progress: Progress, best: BestYet) -> BestYet:
         """Look, log and save where it is time; returns what validation knows now."""
@@ -90,7 +95,9 @@ class ResultWriter:
                 self._save_weights(self._weights.best, best)
         if self._history is not None:
             self._history.note(progress, dice, kinds)
-            if dice is not None or progress.step % 20 == 0 or last:
+            silent = progress.seconds - self._said_at
+            if dice is not None or progress.step % 20 == 0 or last or silent >= _LONGEST_SILENCE:
+                self._said_at = progress.seconds
                 _log.info(
                     "%3.0f %% | step %d | %.1f min | loss %.4f%s",
                     100 * progress.fraction, progress.step, progress.seconds / 60, progress.loss,
