@@ -332,7 +332,7 @@ def test_the_check_looks_at_cts_and_asks_for_no_labels(cts: Path, tmp_path: Path
 
 def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    _, _, block = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    *_, block = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     (tmp_path / "pretrain.yaml").write_text(block)
     found = read_pretraining_settings(tmp_path / "pretrain.yaml")
     assert found.data.folders == (tmp_path / "my_cts",)

@@ -376,10 +376,11 @@ def test_a_settings_file_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> N
 def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     readme = Path(__file__).parents[2] / "README.md"
     blocks = re.findall(r"```yaml\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    training, folder, _ = (yaml.safe_load(block) for block in blocks)
+    training, folder, twenty, _ = (yaml.safe_load(block) for block in blocks)
     settings = parse_settings(training, tmp_path / "train.yaml")
     assert settings.data.folders == (tmp_path / "my_cts",)
     assert settings.output == tmp_path / "runs" / "first"
+    assert parse_settings(twenty, tmp_path / "twenty.yaml").start is None
     assert TypeAdapter(FolderDescription).validate_python(folder).structures == ("liver", "spleen")
 
 
