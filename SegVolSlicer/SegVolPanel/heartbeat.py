@@ -13,7 +13,7 @@ AFTER_A_FAULT_MILLISECONDS = 5000
 
 
 class Heartbeat:
-    """Calls `beat` again and again, quickly while the panel is shown.
+    """Calls `beat` again and again, quickly while the panel is shown, and never within itself.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ class Heartbeat:
         self._beat = beat
         self._on_fault = on_fault
         self._faulty = False
+        self._beating = False
         self._milliseconds = SHOWN_MILLISECONDS
         self.longest_seconds = 0.0
         self._timer = qt.QTimer(parent)
@@ -55,12 +56,16 @@ class Heartbeat:
         self._timer.stop()
 
     def _tick(self) -> None:
+        if self._beating:  # Slicer lets timers go on while it adds a node
+            return
         started = time.perf_counter()
         ended_well = False
+        self._beating = True
         try:
             self._beat()
             ended_well = True
         finally:
+            self._beating = False
             self.longest_seconds = max(self.longest_seconds, time.perf_counter() - started)
             if ended_well == self._faulty:
                 self._note(faulty=not ended_well)

@@ -119,8 +119,9 @@ class Panel:
 
     def poll(self) -> None:
         """Look at the scene, the engine, and what is being brought."""
-        if self._closed:
+        if self._closed or self._memory.scene_is_changing:
             return
+        self._memory.recall_if_read()
         self.controller.poll()
         self._engine.poll(shown=self._shown)
         self._memory.remember()

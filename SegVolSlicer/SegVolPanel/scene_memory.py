@@ -33,11 +33,19 @@ class SceneMemory:
         self._controller = controller
         self._on_close = on_close
         self._remembered: tuple[str, str] | None = None
+        self._is_being_read = False
+        self._was_read = False
         self._tags = [
             # Before Slicer's own observers forget what nodes belong to.
             scene.AddObserver(scene.StartCloseEvent, self._scene_closes, _FIRST),
+            scene.AddObserver(scene.StartImportEvent, self._scene_begins_to_be_read),
             scene.AddObserver(scene.EndImportEvent, self._scene_read),
         ]
+
+    @property
+    def scene_is_changing(self) -> bool:
+        """Whether only a part of the scene is there: Slicer lets timers go on meanwhile."""
+        return self._is_being_read or bool(self._scene.IsBatchProcessing())
 
     def remember(self) -> None:
         """Keep what is chosen now; nothing is added to a scene in which nothing was."""
@@ -57,6 +65,12 @@ class SceneMemory:
         for role, node_id in zip((_VOLUME, _SEGMENTATION), chosen, strict=True):
             node.SetNodeReferenceID(role, node_id or None)
         self._remembered = chosen
+
+    def recall_if_read(self) -> None:
+        """As `recall`, if a scene has been read since; not while Slicer is still at it."""
+        if self._was_read:
+            self._was_read = False
+            self.recall()
 
     def recall(self) -> None:
         """Choose what was chosen when the scene was saved."""
@@ -86,8 +100,12 @@ class SceneMemory:
         self._remembered = None
         self._on_close()
 
+    def _scene_begins_to_be_read(self, *_event: Any) -> None:
+        self._is_being_read = True
+
     def _scene_read(self, *_event: Any) -> None:
-        self.recall()
+        self._is_being_read = False
+        self._was_read = True
 
 
 def _id(node: Any) -> str:

@@ -437,6 +437,28 @@ def test_a_saved_scene_opens_where_one_left_it(desk, volume, tmp_path):
     assert len(prompts(desk).points) == 1
 
 
+def test_a_scene_is_read_while_slicer_lets_timers_go_on(desk, volume, tmp_path):
+    second = desk.add_volume(seed=1, name="A second")
+    desk.ui.volumeSelector.setCurrentNode(second)
+    click_organ(desk, second)
+    for node in (volume, second, desk.state.segmentation_node):
+        node.AddDefaultStorageNode()
+    path = str(tmp_path / "scene.mrb")
+    assert desk.scene.WriteToMRB(path)
+    desk.scene.Clear(0)
+    # Its window of progress does so whenever a node is added.
+    tag = desk.scene.AddObserver(desk.scene.NodeAddedEvent, lambda *_event: QTest.qWait(60))
+    assert desk.scene.ReadFromMRB(path)
+    desk.until(lambda: len(slicer.util.getNodesByClass("vtkMRMLMarkupsNode")) >= 3)
+    desk.scene.RemoveObserver(tag)
+    desk.wait()
+    assert desk.state.volume_node.GetName() == "A second"
+    assert desk.names() == ["Segment_1"]
+    assert desk.state.has_prompts
+    markups = slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
+    assert sorted(node.GetName() for node in markups) == ["SegVol +", "SegVol -", "SegVol box"]
+
+
 def test_a_scene_saved_while_clicks_are_prompts_opens_with_clicks_being_clicks(
     desk, volume, tmp_path
 ):
