@@ -12,12 +12,12 @@ import yaml
 from command_line import assert_refused, run
 from made_cts import TINY, write_named_folder
 
-from segvol_core.training import results
+from segvol_core.training import preparation, results
 from segvol_core.training.cases import prepare_cases
 from segvol_core.training.data import check, reading
 from segvol_core.training.data.layouts import read_records
 from segvol_core.training.run_settings import SettingsError
-from segvol_core.training.settings import parse_settings
+from segvol_core.training.settings import parse_settings, read_settings
 
 
 def write_config(folder: Path, cts: Path, **settings: Any) -> Path:
@@ -153,3 +153,42 @@ def test_settings_of_a_wrong_kind_are_said_without_words_of_python(
         parse_settings(values, Path("train.yaml"))
     assert sentence in str(caught.value)
     assert not any(word in str(caught.value) for word in ("tuple", "dict", "instance", "class"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("data: {folders: [a\noutput: x\n", r"is no YAML: expected .* in line 2\.$"),
+        (
+            "data: {folders: a, validation: yes}\noutput: x\nsteps: 1\n",
+            "“data.validation” is wrong",
+        ),
+        (b"data: \xff\n", r"is no text in UTF-8\.$"),
+        (None, r"cannot be read: No such file or directory\.$"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_read_is_answered_by_a_sentence(
+    tmp_path: Path, text: str | bytes | None, sentence: str
+) -> None:
+    path = tmp_path / "train.yaml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError, match=sentence):
+        read_settings(path)
+
+
+def test_sizes_of_a_window_are_three(tmp_path: Path) -> None:
+    cts = write_named_folder(tmp_path / "cts")
+    flat = {**TINY.to_dict(), "trained_names": None, "window": [32, 64]}
+    answer = run("train", write_config(tmp_path, cts, network=flat))
+    assert_refused(answer, "window and patch have three sizes each")
+
+
+def test_long_preparations_say_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(preparation, "_SECONDS_BETWEEN_LINES", 0.0)
+    with caplog.at_level("INFO", "segvol.training"):
+        assert list(preparation.saying_how_far(iter("abc"), 3)) == ["a", "b", "c"]
+    assert caplog.messages[-1] == "prepared 3 of 3 cases"
+    assert len(caplog.messages) == 3

@@ -79,6 +79,8 @@ class SegVolConfig:
     trained_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.window) != 3 or len(self.patch) != 3:
+            raise ValueError("window and patch have three sizes each (z, y, x)")
         if any(w % p for w, p in zip(self.window, self.patch, strict=True)):
             raise ValueError(f"window {self.window} is not a multiple of patch {self.patch}")
         if self.width % self.heads or self.width % (2 * self.decoder_heads) or self.width % 8:

@@ -6,7 +6,8 @@ import fnmatch
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,8 @@ from segvol_core.training.team import Member, told_by_the_leader
 PreparedT = TypeVar("PreparedT")
 Reader = Callable[[Path, float | Sequence[str]], list[CaseRecord]]
 Preparer = Callable[[Sequence[CaseRecord], SegVolConfig, Path | None], Iterator[PreparedT]]
+
+_SECONDS_BETWEEN_LINES = 15.0
 
 _log = logging.getLogger("segvol.training")
 
@@ -98,17 +101,24 @@ def prepare_all(
     """
 
     def fill() -> None:
-        for _ in prepare(records, config, cache):
+        for _ in saying_how_far(prepare(records, config, cache), len(records)):
             pass
 
     if cache is not None:
         told_by_the_leader(member, fill)
-    prepared = []
-    for each in prepare(records, config, cache):
-        prepared.append(each)
-        if member.leads and (len(prepared) % 20 == 0 or len(prepared) == len(records)):
-            _log.info("prepared %d of %d cases", len(prepared), len(records))
-    return prepared
+        return list(prepare(records, config, cache))
+    prepared = prepare(records, config, cache)
+    return list(saying_how_far(prepared, len(records)) if member.leads else prepared)
+
+
+def saying_how_far(prepared: Iterable[PreparedT], cases: int) -> Iterator[PreparedT]:
+    """Pass on what is prepared, with a line in the log now and then and at the end."""
+    last_line = time.monotonic()
+    for number, each in enumerate(prepared, 1):
+        yield each
+        if number == cases or time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
+            _log.info("prepared %d of %d cases", number, cases)
 
 
 def _with_named_validation(

@@ -30,7 +30,8 @@ def _by_name(value: Any) -> Any:
 
 Augmentation = Annotated[Strength, BeforeValidator(_by_name)]
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+"""Strict, since YAML's ``yes`` would else be 1."""
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -149,10 +150,12 @@ def read_settings_file(path: Path, kind: type[Kind]) -> Kind:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is no text in UTF-8.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is no YAML: {error}") from error
+        raise SettingsError(f"{path} is no YAML{_where(error)}.") from error
     return parse_settings_of(values, path, kind)
 
 
@@ -179,6 +182,13 @@ def parse_settings_of(values: Any, path: Path, kind: type[Kind]) -> Kind:
             "give one of the two."
         )
     return settings
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong with a text and in which line, if that is known."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return ""
+    return f": {error.problem} in line {error.problem_mark.line + 1}"
 
 
 def comparable(settings: RunSettings) -> dict[str, Any]:

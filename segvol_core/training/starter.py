@@ -25,6 +25,7 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
+from segvol_core.training.preparation import digest, saying_how_far
 from segvol_core.training.region_training import ON_WINDOWS, train_on_windows
 from segvol_core.training.start import begin_from, freeze, taught_names
 from segvol_core.training.starter_examples import (
@@ -143,11 +144,9 @@ def train_starter(
         begin_from(model, load_model(start))
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    cases = []
-    for case in prepare_cases(records, config, cache):
-        cases.append(case)
-        if len(cases) % 20 == 0 or len(cases) == len(records):
-            _log.info("prepared %d of %d cases", len(cases), len(records))
+    if cache is not None:
+        cache /= digest(records, config)
+    cases = list(saying_how_far(prepare_cases(records, config, cache), len(records)))
     _log.info("preparation took %.0f s", time.monotonic() - started)
     training = [case for case in cases if case.split != "validation"]
     validation = [case for case in cases if case.split == "validation"][:5]
@@ -207,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes, one CPU core each")
     parser.add_argument(
-        "--cache", type=Path, help="folder that keeps prepared cases; one per spacing"
+        "--cache", type=Path, help="folder that keeps prepared cases for the next time"
     )
     parser.add_argument("--start", type=Path, help="weights to continue from")
     parser.add_argument(
