@@ -25,6 +25,8 @@ Kind = Literal["box", "points", "points+box"]
 
 _KINDS: dict[Kind, float] = {"box": 0.35, "points": 0.5, "points+box": 0.15}
 _PART_SHARE = 0.35
+REGIONS_FOR_CLICKS = 0.25
+"""How often clicks are on pseudo-labels, as a part of how often boxes are."""
 _SEEN_OF_A_LARGE_BOX = 0.7
 """A window is moved along a box as long as the box reaches beyond so much of it."""
 _LEAST_SHIFT = 3.0
@@ -65,6 +67,10 @@ class ShownStructure:
 class StructureWindows:
     """Draws windows from one case.
 
+    Who clicks means an organ far more often than any region of like grey values, and not one that
+    is cut off anywhere: most of those are shown with boxes. Else a network that is asked what a
+    click means answers with parts of organs.
+
     Parameters
     ----------
     case
@@ -87,12 +93,19 @@ class StructureWindows:
         """Whether there is nothing to show."""
         return not self._structures and not self._regions
 
-    def draw(self, rng: np.random.Generator, strength: Strength) -> ShownStructure:
-        """A window, drawn again where too little of its structure is shown."""
+    @property
+    def has_structures(self) -> bool:
+        """Whether there are structures that were annotated."""
+        return bool(self._structures)
+
+    def draw(
+        self, rng: np.random.Generator, strength: Strength, kind: Kind = "box"
+    ) -> ShownStructure:
+        """A window for a kind of prompt, drawn again where too little of its structure is shown."""
+        clicks = kind == "points"
+        region_share = self._region_share * (REGIONS_FOR_CLICKS if clicks else 1)
         while True:
-            regions = not self._structures or (
-                bool(self._regions) and rng.random() < self._region_share
-            )
+            regions = not self._structures or (bool(self._regions) and rng.random() < region_share)
             boxes = self._regions if regions else self._structures
             value = list(boxes)[int(rng.integers(len(boxes)))]
             positions, around = self._place(boxes[value], strength, rng)
@@ -100,7 +113,13 @@ class StructureWindows:
             geometry = Geometry(indices, nearest=False)
             shown = WindowTargets(self._case, geometry)
             target = shown.region_mask(value) if regions else shown.label_mask(value)
-            if regions and self._holds(around) and rng.random() < _PART_SHARE and target.any():
+            if (
+                regions
+                and not clicks
+                and self._holds(around)
+                and rng.random() < _PART_SHARE
+                and target.any()
+            ):
                 target, around = self._part(target, around, rng)
             if target.sum() < MIN_VOXELS:
                 continue
@@ -139,10 +158,16 @@ class StructureWindows:
         return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
 
 
-def prompted(shown: Sequence[ShownStructure], rng: np.random.Generator) -> PromptedWindows:
-    """Windows with the prompts that a user would give, of one kind for all."""
+def draw_kind(rng: np.random.Generator) -> Kind:
+    """What the next prompts are made of."""
     kinds = list(_KINDS)
-    kind = kinds[int(rng.choice(len(kinds), p=list(_KINDS.values())))]
+    return kinds[int(rng.choice(len(kinds), p=list(_KINDS.values())))]
+
+
+def prompted(
+    shown: Sequence[ShownStructure], kind: Kind, rng: np.random.Generator
+) -> PromptedWindows:
+    """Windows with the prompts of a kind that a user would give."""
     boxes, points = None, None
     if "box" in kind:
         drawn = [simulate.drawn_by_hand(each.around, rng) for each in shown]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -13,7 +12,15 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
 from segvol_core.training.losses import segmentation_loss
-from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows, prompted
+from segvol_core.training.prompted_windows import (
+    REGIONS_FOR_CLICKS,
+    FloatArray,
+    Kind,
+    PromptedWindows,
+    StructureWindows,
+    draw_kind,
+    prompted,
+)
 from segvol_core.training.state import TrainingState
 
 ON_WINDOWS = LoopSettings(steps=12_000, learning_rate=2e-3, optimiser="adamw")
@@ -23,7 +30,7 @@ ON_WINDOWS = LoopSettings(steps=12_000, learning_rate=2e-3, optimiser="adamw")
 def window_stream(
     sources: Sequence[StructureWindows],
     strengths: Sequence[Strength],
-    shares: npt.NDArray[np.float64],
+    shares: FloatArray,
     windows: int,
     seed: int,
 ) -> Iterator[list[PromptedWindows]]:
@@ -37,12 +44,22 @@ def window_stream(
         Per batch.
     """
     rng = np.random.default_rng(seed)
-    possible = shares * [not source.is_empty for source in sources]
-    possible = possible / possible.sum()
     while True:
-        chosen = rng.choice(len(sources), size=windows, p=possible)
-        shown = [sources[index].draw(rng, strengths[index]) for index in chosen]
-        yield [prompted(shown, rng)]
+        kind = draw_kind(rng)
+        chosen = rng.choice(len(sources), size=windows, p=shares_for(kind, sources, shares))
+        shown = [sources[index].draw(rng, strengths[index], kind) for index in chosen]
+        yield [prompted(shown, kind, rng)]
+
+
+def shares_for(kind: Kind, sources: Sequence[StructureWindows], shares: FloatArray) -> FloatArray:
+    """How often each case is drawn for a kind of prompt: those without organs less for clicks."""
+    possible = shares * [not source.is_empty for source in sources]
+    if kind == "points":
+        possible = possible * [
+            1.0 if source.has_structures else REGIONS_FOR_CLICKS for source in sources
+        ]
+    drawn: FloatArray = possible / possible.sum()
+    return drawn
 
 
 def train_on_windows(

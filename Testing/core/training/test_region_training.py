@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,15 @@ from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import prepare_cases, read_index
 from segvol_core.training.loop import LoopSettings
 from segvol_core.training.prompt_simulation import box_of
-from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows, prompted
-from segvol_core.training.region_training import train_on_windows
+from segvol_core.training.prompted_windows import (
+    Kind,
+    PromptedWindows,
+    StructureWindows,
+    draw_kind,
+    prompted,
+)
+from segvol_core.training.region_training import shares_for, train_on_windows
+from segvol_core.training.targets import WindowTargets
 from segvol_core.weights import load_model
 
 WITH_REGIONS = replace(TINY, prompt_priors=True, refinement_width=4, region_network_width=4)
@@ -34,7 +42,7 @@ def test_structures_lie_in_the_boxes_round_them(folder: Path, region_share: floa
         if source.is_empty:
             continue
         for _ in range(40):
-            shown = source.draw(rng, TURNED)
+            shown = source.draw(rng, TURNED, "box")
             box, target = shown.around, shown.target
             assert tuple(shown.image.shape) == target.shape == WITH_REGIONS.window
             found = box_of(target)
@@ -56,7 +64,8 @@ def test_every_kind_of_prompt_is_asked(folder: Path) -> None:
     source = StructureWindows(case, WITH_REGIONS.window, 0.2)
     kinds = set()
     for _ in range(30):
-        batch = prompted([source.draw(rng, TURNED) for _ in range(2)], rng)
+        kind = draw_kind(rng)
+        batch = prompted([source.draw(rng, TURNED, kind) for _ in range(2)], kind, rng)
         kinds.add(batch.kind)
         assert (batch.boxes is not None) == ("box" in batch.kind)
         assert (batch.points is not None) == ("points" in batch.kind)
@@ -97,16 +106,53 @@ def test_a_network_without_such_a_part_is_refused(folder: Path, tmp_path: Path) 
         starter.train_starter(folder, tmp_path / "a.safetensors", None, ON_WINDOWS, config=TINY)
 
 
+def test_clicks_are_on_organs_more_often_than_boxes_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(iter(prepare_cases(read_index(folder), WITH_REGIONS)))
+    source = StructureWindows(case, WITH_REGIONS.window, 0.8)
+    drawn: list[str] = []
+    for name in ("region_mask", "label_mask"):
+        mask = getattr(WindowTargets, name)
+
+        def noted(self: WindowTargets, value: int, name: str = name, mask: Any = mask) -> Any:
+            drawn.append(name)
+            return mask(self, value)
+
+        monkeypatch.setattr(WindowTargets, name, noted)
+    share = {}
+    for kind in ("box", "points"):
+        drawn.clear()
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            source.draw(rng, TURNED, kind)
+        share[kind] = drawn.count("region_mask") / len(drawn)
+    assert share["box"] > 0.7
+    assert 0.1 < share["points"] < 0.3
+
+
+def test_clicks_are_seldom_on_cases_without_organs(folder: Path) -> None:
+    sources = [
+        StructureWindows(case, WITH_REGIONS.window, 0.5)
+        for case in prepare_cases(read_index(folder), WITH_REGIONS)
+    ]
+    sources = [source for source in sources if not source.is_empty]
+    without = [not source.has_structures for source in sources]
+    assert any(without)
+    assert not all(without)
+    of_kind = {kind: shares_for(kind, sources, np.ones(len(sources))) for kind in get_args(Kind)}
+    assert of_kind["box"][without].sum() == pytest.approx(np.mean(without))
+    assert 0 < of_kind["points"][without].sum() < np.mean(without) / 2
+
+
 @pytest.mark.parametrize("kind", ["box", "points", "points+box"])
-def test_prompts_are_learnt_to_end_where_the_organ_ends(folder: Path, kind: str) -> None:
+def test_prompts_are_learnt_to_end_where_the_organ_ends(folder: Path, kind: Kind) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     model = SegVol(replace(WITH_REGIONS, region_network_width=8))
     case = next(iter(prepare_cases(read_index(folder), model.config)))
     source = StructureWindows(case, model.config.window, 0.0)
-    batch = prompted([source.draw(rng, TURNED) for _ in range(6)], rng)
-    while batch.kind != kind:
-        batch = prompted([source.draw(rng, TURNED) for _ in range(6)], rng)
+    batch = prompted([source.draw(rng, TURNED, kind) for _ in range(6)], kind, rng)
     before = mean_dice(model, batch)
     settings = replace(ON_WINDOWS, steps=40, learning_rate=1e-2, warmup_steps=5, average_decay=0.8)
     train_on_windows(model, itertools.repeat([batch]), settings, lambda _: None)
