@@ -61,6 +61,7 @@ class DataSection:
         wanted = [] if state.segment_id is None else [state.segment_id]
         if list(ui.segmentsTable.selectedSegmentIDs()) != wanted:
             ui.segmentsTable.setSelectedSegmentIDs(wanted)
+            _scroll_to_selection(ui.segmentsTable.tableWidget())
         ui.nextButton.setEnabled(state.segment_id is not None)
         ui.clearButton.setEnabled(state.can_clear)
         ui.removeButton.setEnabled(state.can_clear)
@@ -92,8 +93,10 @@ class DataSection:
     def _volume_chosen(self, node: Any) -> None:
         if self._showing:
             return
-        segmentation = self._controller.state.segmentation_node
-        if not _fits(segmentation, node):
+        state = self._controller.state
+        # One who comes back from a volume without a segmentation goes on where one was.
+        comes_back = state.volume_node is not None and state.segmentation_node is None
+        if comes_back or not _fits(state.segmentation_node, node):
             self._attempt(self._controller.choose_segmentation, _segmentation_of(node))
         self._attempt(self._controller.choose_volume, node)
         _display(node)
@@ -109,6 +112,11 @@ class DataSection:
         current = self._controller.state.segment_id
         if ids and ids[0] != current:
             self._attempt(self._controller.choose_segment, ids[0])
+
+
+def _scroll_to_selection(table: Any) -> None:
+    for row in table.selectionModel().selectedRows():
+        table.scrollTo(row)
 
 
 def _fits(segmentation: Any, volume: Any) -> bool:

@@ -254,6 +254,29 @@ def test_surfaces_and_their_smoothing(desk, volume):
     assert not surfaces_shown(node)
 
 
+def test_who_comes_back_to_a_volume_goes_on_with_its_segmentation(desk, volume):
+    click_organ(desk, volume)
+    segmentation, segment_id = desk.state.segmentation_node, desk.state.segment_id
+    other = slicer.util.addVolumeFromArray(body(1)[:20], np.diag([-2.0, -2.0, 3.0, 1.0]), "Other")
+    desk.ui.volumeSelector.setCurrentNode(other)
+    assert desk.state.segmentation_node is None
+    desk.ui.volumeSelector.setCurrentNode(volume)
+    assert desk.state.segmentation_node is segmentation
+    assert desk.state.segment_id == segment_id
+
+
+def test_the_segment_that_gets_the_prompts_is_seen_in_a_long_table(desk, volume):
+    for _ in range(15):
+        desk.controller.set_text("liver")
+        desk.click(desk.ui.nextButton)
+    desk.panel.poll()
+    table = desk.ui.segmentsTable.tableWidget()
+    (row,) = table.selectionModel().selectedRows()
+    assert row.row() == 15
+    desk.events()
+    assert table.viewport().rect().contains(table.visualRect(row).center())
+
+
 def test_a_table_of_volumes(desk, volume):
     click_organ(desk, volume)
     desk.click(desk.ui.tableButton)

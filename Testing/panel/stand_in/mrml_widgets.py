@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from PySide6.QtCore import Property, QItemSelection, Signal
+from PySide6.QtCore import Property, QItemSelection, QItemSelectionModel, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -192,13 +192,18 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
         return [self._table.item(row, 2).data(_ID) for row in rows]
 
     def setSelectedSegmentIDs(self, ids):
+        # Slicer's table does not scroll to what is selected so.
+        how = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
         self._table.clearSelection()
         for row in range(self._table.rowCount()):
             if self._table.item(row, 2).data(_ID) in ids:
-                self._table.selectRow(row)
+                self._table.selectionModel().select(self._table.model().index(row, 0), how)
 
     def clearSelection(self):
         self._table.clearSelection()
+
+    def tableWidget(self):
+        return self._table
 
     def rowForSegmentID(self, segment_id):
         rows = range(self._table.rowCount())
