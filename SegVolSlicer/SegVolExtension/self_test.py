@@ -134,6 +134,7 @@ class SegVolTest(ScriptedLoadableModuleTest):
             self.assertTrue(slicer.util.saveScene(file))
             slicer.mrmlScene.Clear()
             slicer.util.loadScene(file)
+        self._events()
         self.ct = slicer.util.getNode(self.ct_name)
         self._until(lambda: self._state.volume_node is self.ct and self.ui.addButton.enabled)
         (segment_id,) = self._state.segmentation_node.GetSegmentation().GetSegmentIDs()
