@@ -14,7 +14,7 @@ from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.preprocessing import bounding_box, zoom_out
-from segvol_core.region_answers import RegionAnswers, RegionPrompt
+from segvol_core.region_answers import RegionAnswers, RegionPrompt, near_what_is_clicked
 from segvol_core.zoom import ImagePrompt, Placement, Region, Window
 
 
@@ -206,6 +206,8 @@ class ZoomOutZoomIn:
 
         foreground = logits > 0
         if self._placement == "lattice":
+            if self._region_answers is not None and prompt.clicked_alone is not None:
+                foreground &= near_what_is_clicked(prompt.clicked_alone, logits)
             self._add_what_the_user_said(foreground, prompt)
         found = self._where_to_look(foreground, prompt)
         if found is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import SimpleITK
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segvol_core import zoom
@@ -26,6 +27,8 @@ _REACH_OF_A_CLICK = 0.75
 """Windows on each side of it; further away the coarse mask may be of anything."""
 _PASSABLE_LOGIT = -2.0
 """What joins two parts of a thin structure need not be in its mask: at 0, spinal cords are torn."""
+_NEAR = 4
+"""Voxels; parts of a coarse mask within twice that of each other may be parts of one structure."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,7 @@ class RegionPrompt:
     Attributes
     ----------
     clicked
-        (n, 3) voxels of the image that were clicked as belonging to a structure of which nothing
-        else is said, or None.
+        As :attr:`ImagePrompt.clicked_alone`, in voxels of the image.
     """
 
     window: Window
@@ -84,8 +86,7 @@ class RegionAnswers:
             places = prompt.points - torch.tensor(window.extent.low)
             points = places.float()[None], prompt.labels.float()[None]
         box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
-        clicked = prompt.positive if prompt.box is None and prompt.text is None else None
-        return RegionPrompt(window, points, box, clicked)
+        return RegionPrompt(window, points, box, prompt.clicked_alone)
 
     def _near(self, clicks: Tensor, coarse_foreground: Tensor) -> Tensor:
         """First and last voxel (2, 3) of the coarse mask near clicks; (0, 3) if there is none."""
@@ -126,7 +127,7 @@ class RegionAnswers:
         if box is not None:
             _find_something(logits, drawn)
         if asked.clicked is not None:
-            _leave_out_what_is_apart(logits, asked.clicked)
+            logits[(logits > 0) & ~joined_to(asked.clicked, logits)] = zoom.OUTSIDE_LOGIT
 
 
 def _find_something(logits: Tensor, drawn: Tensor) -> None:
@@ -137,17 +138,32 @@ def _find_something(logits: Tensor, drawn: Tensor) -> None:
         inside.sub_(torch.quantile(inside.flatten(), 1 - _USUAL_PART_OF_A_BOX))
 
 
-def _leave_out_what_is_apart(logits: Tensor, clicked: Tensor) -> None:
-    """Leave out of the mask, in place, what no likely voxels join to a click (n, 3)."""
+def near_what_is_clicked(clicked: Tensor, coarse_logits: Tensor) -> Tensor:
+    """Where a closer look at a coarse mask (D, H, W) is worth it for clicks (n, 3), (D, H, W) bool.
+
+    At what holds a click, and from there on at whatever is near; the rest would be left out in the
+    end, after most of the time had gone into it.
+    """
+    spread = coarse_logits[None]
+    for axis in range(3):
+        reach = [_NEAR if other == axis else 0 for other in range(3)]
+        spread = F.max_pool3d(spread, [2 * n + 1 for n in reach], stride=1, padding=reach)
+    return joined_to(clicked, spread[0], 0.0)
+
+
+def joined_to(clicked: Tensor, logits: Tensor, likely: float = _PASSABLE_LOGIT) -> Tensor:
+    """What likely voxels of logits (D, H, W) join to a click (n, 3), (D, H, W) bool.
+
+    All of it if no click is on a likely voxel, which is better than nothing.
+    """
     joined = SimpleITK.ConnectedThreshold(
         SimpleITK.GetImageFromArray(logits.numpy()),
         seedList=[(x, y, z) for z, y, x in clicked.tolist()],
-        lower=_PASSABLE_LOGIT,
+        lower=likely,
         upper=float(logits.max()),
     )
-    apart = torch.from_numpy(SimpleITK.GetArrayFromImage(joined)) == 0
-    if not apart.all():  # else no click is in the mask, which is better than none
-        logits[apart & (logits > 0)] = zoom.OUTSIDE_LOGIT
+    found = torch.from_numpy(SimpleITK.GetArrayFromImage(joined)) > 0
+    return found if found.any() else torch.ones_like(found)
 
 
 def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:
