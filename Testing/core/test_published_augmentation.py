@@ -55,7 +55,7 @@ def test_a_training_takes_the_published_changes_by_name(cts: Path, tmp_path: Pat
     assert read_settings(config(tmp_path, cts, {"scale": 1.1})).examples.augmentation == Strength(
         scale=1.1
     )
-    sentence = "“examples.augmentation” is wrong: value error, give “published”, or fields"
+    sentence = "“examples.augmentation” is wrong: give “published”, or fields"
     assert_refused(run("train", config(tmp_path, cts, "none"), "--overwrite"), sentence)
 
 
