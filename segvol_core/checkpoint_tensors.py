@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from segvol_core.checkpoint_file import CheckpointFile
 from segvol_core.errors import WeightsError
 from segvol_core.model.config import PUBLISHED, SegVolConfig
+from segvol_core.whole_files import written_whole
 
 _CONFIG_KEY = "config"
 
@@ -126,19 +126,16 @@ def write_tensors(
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()
     }
     _check_finite(stored, f"{path} was not written: the network")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        unfinished.touch()
-        usual = unfinished.stat().st_mode  # safetensors makes files that only their owner can read.
-        safetensors.torch.save_file(
-            stored, unfinished, {**metadata, _CONFIG_KEY: json.dumps(config.to_dict())}
-        )
-        unfinished.chmod(usual)
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            unfinished.touch()
+            usual = unfinished.stat().st_mode  # safetensors' files are for their owner alone.
+            safetensors.torch.save_file(
+                stored, unfinished, {**metadata, _CONFIG_KEY: json.dumps(config.to_dict())}
+            )
+            unfinished.chmod(usual)
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _check_finite(tensors: Mapping[str, Tensor], subject: str) -> None:

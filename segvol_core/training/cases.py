@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from segvol_core.training.data.reading import (
     read_case_volume,
 )
 from segvol_core.training.data.records import CaseRecord, TrainingDataError
+from segvol_core.training.kept_cases import kept
 from segvol_core.training.pseudo_labels import PseudoLabels, pseudo_labels
 
 __all__ = ["CaseRecord", "TrainingCase", "TrainingDataError", "prepare_cases", "read_index"]
@@ -99,7 +98,7 @@ def prepare_cases(
         does not record; None keeps nothing.
     """
     for record in records:
-        arrays = _kept(cache, record, functools.partial(_prepare_arrays, record, config))
+        arrays = kept(cache, record.name, functools.partial(_prepare_arrays, record, config))
         label_values, parts = number_structures(
             # Folders kept by earlier versions hold label maps alone.
             arrays.get("structures")
@@ -134,7 +133,7 @@ def prepare_images(
     Prepared volumes (D, H, W) in half precision.
     """
     for record in records:
-        yield _kept(cache, record, functools.partial(_prepare_image, record, config))["image"]
+        yield kept(cache, record.name, functools.partial(_prepare_image, record, config))["image"]
 
 
 def number_structures(
@@ -164,47 +163,6 @@ def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
         labels=None if labels is None else folder / labels,
         label_values={name: int(value) for name, value in (values["label_map"] or {}).items()},
     )
-
-
-def _kept(
-    cache: Path | None, record: CaseRecord, make: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """What was made of a case, now or in an earlier run."""
-    if cache is None:
-        return make()
-    kept = cache / f"{record.name}.pt"
-    arrays = _read_kept(kept)
-    if arrays is None:
-        _keep(kept, make())
-        arrays = _read_kept(kept)
-    if arrays is None:
-        raise TrainingDataError(f"{kept} was written and cannot be read.")
-    return arrays
-
-
-def _read_kept(kept: Path) -> dict[str, Any] | None:
-    """What a file keeps; None if it is not there, or damaged."""
-    try:
-        # Read from the file when used: full-sized cases of a large folder exceed the memory.
-        arrays: dict[str, Any] = torch.load(kept, weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-        return None
-    return arrays
-
-
-def _keep(kept: Path, arrays: dict[str, Any]) -> None:
-    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}.partial")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(arrays, unfinished)
-        unfinished.replace(kept)
-    except (OSError, RuntimeError) as error:
-        raise TrainingDataError(
-            f"Prepared cases cannot be kept in {kept.parent}: {error}. “cache” says where."
-        ) from error
-    finally:
-        if kept.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
 
 
 def _prepare_image(record: CaseRecord, config: SegVolConfig) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from segvol_core.checkpoint_file import read_checkpoint_file
 from segvol_core.errors import SegVolError, WeightsError
 from segvol_core.training.state import TrainingState
+from segvol_core.whole_files import written_whole
 
 NAME = "checkpoint.pt"
 _FORMAT = 3
@@ -62,7 +62,6 @@ def save_checkpoint(
         If it cannot be written; the one before is still there then.
     """
     path = folder / NAME
-    unfinished = folder / f".{NAME}.{os.getpid()}.partial"
     values = {
         "format": _FORMAT,
         "circumstances": dict(circumstances),
@@ -70,12 +69,10 @@ def save_checkpoint(
         "state": state.state_dict(),
     }
     try:
-        torch.save(values, unfinished)
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            torch.save(values, unfinished)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def find_checkpoint(folder: Path) -> Path:
