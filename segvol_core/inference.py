@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from segvol_core import zoom
+from segvol_core.clicked_parts import leave_out_what_is_apart, near_clicks
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.preprocessing import bounding_box, zoom_out
-from segvol_core.region_answers import RegionAnswers, RegionPrompt, near_what_is_clicked
+from segvol_core.region_answers import RegionAnswers, RegionPrompt
 from segvol_core.zoom import ImagePrompt, Placement, Region, Window
 
 
@@ -58,6 +59,11 @@ class _Focus:
 
     Logits are kept at the low resolution at which the network gives them: twenty prompts on a large
     CT would else hold gigabytes.
+
+    Attributes
+    ----------
+    clicked
+        (n, 3) voxels (z, y, x) to which the mask must be joined, or None.
     """
 
     coarse: Tensor
@@ -65,6 +71,7 @@ class _Focus:
     region: Region | None
     prompts: dict[Window, _WindowPrompt]
     at_once: RegionPrompt | None = None
+    clicked: Tensor | None = None
     low_resolution: dict[Window, Tensor] = field(default_factory=dict)
 
 
@@ -205,9 +212,10 @@ class ZoomOutZoomIn:
         logits = self._expand(self._upscale(low))
 
         foreground = logits > 0
+        clicked = prompt.clicked_alone if self._region_answers is not None else None
         if self._placement == "lattice":
-            if self._region_answers is not None and prompt.clicked_alone is not None:
-                foreground &= near_what_is_clicked(prompt.clicked_alone, logits)
+            if clicked is not None:
+                foreground &= near_clicks(clicked, logits)
             self._add_what_the_user_said(foreground, prompt)
         found = self._where_to_look(foreground, prompt)
         if found is None:
@@ -221,7 +229,7 @@ class ZoomOutZoomIn:
         at_once = None
         if self._region_answers is not None:
             at_once = self._region_answers.ask(prompt, foreground)
-        return _Focus(low, vector, region, requests, at_once), logits
+        return _Focus(low, vector, region, requests, at_once, clicked), logits
 
     def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
         """Zoom in on every positive click, and on a box in which nothing was found."""
@@ -290,6 +298,8 @@ class ZoomOutZoomIn:
             focus.low_resolution.clear()
             if self._region_answers is not None and focus.at_once is not None:
                 self._region_answers.hear(logits, focus.at_once, self._encoder.device)
+            if focus.clicked is not None:
+                leave_out_what_is_apart(focus.clicked, logits)
         return Step(Stage.FINAL, index, fraction, logits, focus.region is not None)
 
     # -- Network ---------------------------------------------------------------------------------

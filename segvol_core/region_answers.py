@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import SimpleITK
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segvol_core import zoom
@@ -25,26 +23,15 @@ _LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
 """Of 61 structures of the labelled trunk none fills less of its box, and half fill so much."""
 _REACH_OF_A_CLICK = 0.75
 """Windows on each side of it; further away the coarse mask may be of anything."""
-_PASSABLE_LOGIT = -2.0
-"""What joins two parts of a thin structure need not be in its mask: at 0, spinal cords are torn."""
-_NEAR = 4
-"""Voxels; parts of a coarse mask within twice that of each other may be parts of one structure."""
 
 
 @dataclass(frozen=True)
 class RegionPrompt:
-    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each.
-
-    Attributes
-    ----------
-    clicked
-        As :attr:`ImagePrompt.clicked_alone`, in voxels of the image.
-    """
+    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each."""
 
     window: Window
     points: tuple[Tensor, Tensor] | None
     box: Tensor | None
-    clicked: Tensor | None = None
 
 
 class RegionAnswers:
@@ -86,7 +73,7 @@ class RegionAnswers:
             places = prompt.points - torch.tensor(window.extent.low)
             points = places.float()[None], prompt.labels.float()[None]
         box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
-        return RegionPrompt(window, points, box, prompt.clicked_alone)
+        return RegionPrompt(window, points, box)
 
     def _near(self, clicks: Tensor, coarse_foreground: Tensor) -> Tensor:
         """First and last voxel (2, 3) of the coarse mask near clicks; (0, 3) if there is none."""
@@ -100,8 +87,7 @@ class RegionAnswers:
         """Make logits (D, H, W) the mean with the answer, in place.
 
         Somebody who draws a box says how far the structure reaches: the first answer counts as much
-        as its mask fills the box, and outside the region nothing is as likely as it says. Somebody
-        who clicks means what is joined to a click.
+        as its mask fills the box, and outside the region nothing is as likely as it says.
 
         Parameters
         ----------
@@ -126,8 +112,6 @@ class RegionAnswers:
         logits[window.content.slices] = mean
         if box is not None:
             _find_something(logits, drawn)
-        if asked.clicked is not None:
-            logits[(logits > 0) & ~joined_to(asked.clicked, logits)] = zoom.OUTSIDE_LOGIT
 
 
 def _find_something(logits: Tensor, drawn: Tensor) -> None:
@@ -136,34 +120,6 @@ def _find_something(logits: Tensor, drawn: Tensor) -> None:
     inside = logits[tuple(slice(max(0, a), b + 1) for a, b in zip(low, last, strict=True))]
     if inside.numel() and float((inside > 0).float().mean()) < _LEAST_OF_A_BOX:
         inside.sub_(torch.quantile(inside.flatten(), 1 - _USUAL_PART_OF_A_BOX))
-
-
-def near_what_is_clicked(clicked: Tensor, coarse_logits: Tensor) -> Tensor:
-    """Where a closer look at a coarse mask (D, H, W) is worth it for clicks (n, 3), (D, H, W) bool.
-
-    At what holds a click, and from there on at whatever is near; the rest would be left out in the
-    end, after most of the time had gone into it.
-    """
-    spread = coarse_logits[None]
-    for axis in range(3):
-        reach = [_NEAR if other == axis else 0 for other in range(3)]
-        spread = F.max_pool3d(spread, [2 * n + 1 for n in reach], stride=1, padding=reach)
-    return joined_to(clicked, spread[0], 0.0)
-
-
-def joined_to(clicked: Tensor, logits: Tensor, likely: float = _PASSABLE_LOGIT) -> Tensor:
-    """What likely voxels of logits (D, H, W) join to a click (n, 3), (D, H, W) bool.
-
-    All of it if no click is on a likely voxel, which is better than nothing.
-    """
-    joined = SimpleITK.ConnectedThreshold(
-        SimpleITK.GetImageFromArray(logits.numpy()),
-        seedList=[(x, y, z) for z, y, x in clicked.tolist()],
-        lower=likely,
-        upper=float(logits.max()),
-    )
-    found = torch.from_numpy(SimpleITK.GetArrayFromImage(joined)) > 0
-    return found if found.any() else torch.ones_like(found)
 
 
 def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:

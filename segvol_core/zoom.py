@@ -62,7 +62,7 @@ class ImagePrompt:
 
     @property
     def positive(self) -> Tensor:
-        """(n, 3) voxels clicked as belonging to the structure."""
+        """(n, 3) voxels (z, y, x) clicked as belonging to the structure."""
         return self.points[self.labels == POSITIVE]
 
     @property

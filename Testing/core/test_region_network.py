@@ -10,7 +10,7 @@ from segvol_core.embeddings import WindowEncoder
 from segvol_core.inference import Stage, ZoomOutZoomIn
 from segvol_core.model.region_network import STEP
 from segvol_core.model.segvol import SegVol
-from segvol_core.region_answers import RegionAnswers, near_what_is_clicked
+from segvol_core.region_answers import RegionAnswers
 from segvol_core.training.start import begin_from
 from segvol_core.zoom import OUTSIDE_LOGIT, ImagePrompt, Placement
 
@@ -151,65 +151,6 @@ def test_of_a_coarse_mask_only_what_is_near_the_clicks_is_seen_at_once() -> None
         assert (asked.points[0][0, 0] >= 0).all()
         for size, window in zip(asked.window.extent.size, SMALL.window, strict=True):
             assert window <= size <= 2 * window + 2 * STEP
-
-
-@pytest.mark.parametrize(
-    ("clicks", "text", "kept"),
-    [
-        ([20], None, [20, 40]),  # joined by what is likely enough
-        ([70], None, [70]),
-        ([20, 70], None, [20, 40, 70]),
-        ([55], None, [20, 40, 70]),  # beside all of them
-        ([20], "liver", [20, 40, 70]),
-    ],
-)
-def test_of_the_mask_of_a_click_what_is_apart_from_it_is_left_out(
-    clicks: list[int], text: str | None, kept: list[int]
-) -> None:
-    model = two_networks()[1]
-    network = model.region_network
-    assert network is not None
-    answers = RegionAnswers(network, torch.zeros(8, 32, 80), SMALL.window)
-    logits = torch.full((8, 32, 80), -4.0)
-    for x in (20, 40, 70):
-        logits[3:6, 10:20, x - 4 : x + 4] = 2.0
-    logits[4, 15, 20:40] = logits[4, 15, 20:40].clamp(min=-1.0)
-    points = torch.tensor([[4, 15, x] for x in clicks])
-    prompt = ImagePrompt(points, torch.ones(len(points)), None, text)
-    asked = answers.ask(prompt, logits > 0)
-    assert asked is not None
-    with torch.no_grad():
-        # What it says is what was said before.
-        network.answer = lambda image, **_: asked.window.cut_from(logits)[None]  # type: ignore[method-assign]
-        answers.hear(logits, asked, torch.device("cpu"))
-    assert [x for x in (20, 40, 70) if logits[4, 15, x] > 0] == kept
-    assert logits[4, 15, 30] == -1.0
-
-
-def test_a_closer_look_is_at_what_holds_a_click_and_what_is_near_that() -> None:
-    coarse = torch.full((8, 32, 80), -4.0)
-    for x in (10, 24, 60):
-        coarse[3:6, 10:20, x - 4 : x + 4] = 2.0
-    looked_at = {}
-    for x in (10, 60, 40):
-        near = near_what_is_clicked(torch.tensor([[4, 15, x]]), coarse) & (coarse > 0)
-        looked_at[x] = [part for part in (10, 24, 60) if near[4, 15, part]]
-    assert looked_at == {10: [10, 24], 60: [60], 40: [10, 24, 60]}
-
-
-def test_fewer_windows_are_looked_at_for_a_click_than_the_coarse_mask_has() -> None:
-    plain, model = two_networks()
-    image = torch.rand(8, 32, 256, generator=torch.Generator().manual_seed(1))
-    windows = {}
-    for name, network in (("plain", plain), ("regions", model)):
-        procedure = ZoomOutZoomIn(network, image, WindowEncoder(network, image, 10**8), "lattice")
-        coarse = torch.full((1, 1, *(4 * n for n in SMALL.grid)), -6.0)
-        coarse[..., :4] = coarse[..., -4:] = 6.0  # at both ends of the image
-        procedure._decode = lambda *_, coarse=coarse: coarse  # type: ignore[method-assign]
-        click = ImagePrompt(torch.tensor([[4, 16, 5]]), torch.ones(1), None, None)
-        steps = [step.stage for step in procedure.run([click])]
-        windows[name] = steps.count(Stage.PROGRESS)
-    assert windows["regions"] * 3 < windows["plain"]
 
 
 def test_more_than_can_be_seen_at_once_is_left_to_the_first_answer() -> None:
