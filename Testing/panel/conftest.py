@@ -75,3 +75,8 @@ def desk(make_desk, process):
 def local_desk(make_desk):
     """The panel as it is first opened."""
     return make_desk()
+
+
+@pytest.fixture
+def volume(desk):
+    return desk.add_volume()

@@ -1,51 +1,20 @@
 """A user's tasks in the panel, with the real inference process and the starter."""
 
-import gc
 import sys
 import time
-import weakref
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import slicer
-from desk import BODY_IJK, ORGAN_IJK, SECOND_IJK, body
+from desk import BODY_IJK, ORGAN_IJK, SECOND_IJK
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
-from scenes import bend, world_of
+from scenes import world_of
+from tasks import click_organ, in_place_mode, interaction, prompts
 
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.events import ResultWritten
-from SegVolLogic.segment_tags import stored_prompts
 from SegVolLogic.surfaces import surfaces_shown
-
-
-@pytest.fixture
-def volume(desk):
-    return desk.add_volume()
-
-
-def prompts(desk):
-    return stored_prompts(desk.state.segmentation_node, desk.state.segment_id)
-
-
-def click_organ(desk, volume, ijk=ORGAN_IJK):
-    """A segment by one click."""
-    if not desk.ui.addButton.checked:
-        desk.click(desk.ui.addButton)
-    desk.place(volume, ijk)
-    desk.panel.poll()
-    desk.wait()
-    return desk.state.segment_id
-
-
-def interaction():
-    return slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
-
-
-def in_place_mode():
-    return interaction().GetCurrentInteractionMode() == interaction().Place
 
 
 def test_clicks_go_on_until_they_are_switched_off(desk, volume):
@@ -254,17 +223,6 @@ def test_surfaces_and_their_smoothing(desk, volume):
     assert not surfaces_shown(node)
 
 
-def test_who_comes_back_to_a_volume_goes_on_with_its_segmentation(desk, volume):
-    click_organ(desk, volume)
-    segmentation, segment_id = desk.state.segmentation_node, desk.state.segment_id
-    other = slicer.util.addVolumeFromArray(body(1)[:20], np.diag([-2.0, -2.0, 3.0, 1.0]), "Other")
-    desk.ui.volumeSelector.setCurrentNode(other)
-    assert desk.state.segmentation_node is None
-    desk.ui.volumeSelector.setCurrentNode(volume)
-    assert desk.state.segmentation_node is segmentation
-    assert desk.state.segment_id == segment_id
-
-
 def test_the_segment_that_gets_the_prompts_is_seen_in_a_long_table(desk, volume):
     for _ in range(15):
         desk.controller.set_text("liver")
@@ -275,15 +233,6 @@ def test_the_segment_that_gets_the_prompts_is_seen_in_a_long_table(desk, volume)
     assert row.row() == 15
     desk.events()
     assert table.viewport().rect().contains(table.visualRect(row).center())
-
-
-def test_a_table_of_volumes(desk, volume):
-    click_organ(desk, volume)
-    desk.click(desk.ui.tableButton)
-    desk.until(lambda: desk.scene.GetFirstNodeByClass("vtkMRMLTableNode") is not None)
-    table = desk.scene.GetFirstNodeByClass("vtkMRMLTableNode")
-    assert table.GetCellText(0, 0) == "Segment_1"
-    assert table.GetName() in desk.said
 
 
 def test_overlap_and_islands_are_as_chosen_and_remembered(desk, volume, make_desk):
@@ -326,209 +275,6 @@ def test_only_what_does_not_belong_is_not_enough(desk, volume):
     desk.panel.poll()
     assert "only negative" in desk.said
     assert desk.names() == []
-
-
-def test_without_a_volume_nothing_can_be_pressed(desk):
-    assert "Load a CT" in desk.said
-    for button in ("addButton", "excludeButton", "boxButton", "runButton", "nextButton"):
-        assert not getattr(desk.ui, button).enabled, button
-    assert not desk.ui.nameEdit.enabled
-    for key in ("A", "D", "X", "N", "Z", "Shift+Z", "M", "Shift+C", "Ctrl+Return", "Ctrl+."):
-        desk.key(key)
-    assert not in_place_mode()
-
-
-def test_a_volume_that_cannot_be_segmented_is_said(desk, volume):
-    bend(desk.scene, volume)
-    desk.panel.poll()
-    assert "bends space" in desk.said
-    assert not desk.ui.addButton.enabled
-    volume.SetAndObserveTransformNodeID(None)
-    desk.panel.poll()
-    assert desk.ui.addButton.enabled
-
-
-def test_two_volumes(desk, volume):
-    click_organ(desk, volume)
-    other = desk.add_volume(seed=1, name="CT 2")
-    desk.ui.volumeSelector.setCurrentNode(other)
-    assert desk.state.volume_node is other
-    desk.ui.segmentationSelector.setCurrentNode(None)
-    click_organ(desk, other)
-    assert desk.state.segmentation_node.GetName() == "CT 2 segmentation"
-    assert desk.has(other, ORGAN_IJK)
-    desk.ui.volumeSelector.setCurrentNode(volume)
-    desk.wait()
-    nodes = desk.scene.GetNodesByClass("vtkMRMLSegmentationNode")
-    nodes.UnRegister(None)
-    assert nodes.GetNumberOfItems() == 2
-
-
-def test_another_volume_brings_the_segmentation_that_was_made_on_it(desk, volume):
-    click_organ(desk, volume)
-    first = desk.state.segmentation_node
-    other = slicer.util.addVolumeFromArray(body(1), np.diag([-2.0, -2.0, 4.0, 1.0]), "CT 2")
-    desk.panel.poll()
-    desk.ui.volumeSelector.setCurrentNode(other)
-    desk.panel.poll()
-    assert desk.state.segmentation_node is None
-    assert "do not coincide" not in desk.said
-    click_organ(desk, other)
-    assert desk.state.segmentation_node.GetName() == "CT 2 segmentation"
-    desk.ui.volumeSelector.setCurrentNode(volume)
-    desk.panel.poll()
-    assert desk.state.segmentation_node is first
-    assert desk.names() == ["Segment_1"]
-
-
-def test_a_rotated_volume_gets_its_segment_in_its_place(desk):
-    volume = desk.add_volume()
-    transform = desk.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    angle = 0.4
-    matrix = np.eye(4)
-    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    matrix[:3, 3] = (10, -20, 30)
-    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
-    volume.SetAndObserveTransformNodeID(transform.GetID())
-    click_organ(desk, volume)
-    assert desk.has(volume, ORGAN_IJK)
-
-
-def test_another_segmentation_keeps_its_segments(desk, volume):
-    node = desk.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    node.GetSegmentation().AddEmptySegment("mine", "Mine")
-    desk.ui.segmentationSelector.setCurrentNode(node)
-    click_organ(desk, volume)
-    assert desk.names() == ["Mine", "Segment_1"]
-
-
-def test_leaving_the_module_lets_slicer_be_and_results_still_come(desk, volume):
-    desk.wait()
-    desk.click(desk.ui.addButton)
-    desk.place(volume, ORGAN_IJK)
-    desk.panel.poll()
-    desk.module.exit()
-    assert not in_place_mode()
-    positive = desk.controller.prompt_nodes.positive
-    assert not positive.GetDisplayNode().GetVisibility()
-    desk.key("A")
-    assert not in_place_mode()
-    desk.wait()
-    assert desk.mask(volume).any()
-    desk.module.enter()
-    assert positive.GetDisplayNode().GetVisibility()
-
-
-def test_the_scene_closed_while_running(desk, volume):
-    desk.wait()
-    desk.click(desk.ui.addButton)
-    desk.place(volume, ORGAN_IJK)
-    desk.panel.poll()
-    assert desk.state.running
-    desk.scene.Clear(0)
-    desk.events()
-    desk.panel.poll()
-    assert desk.state.volume_node is None
-    assert not desk.state.running
-    assert not in_place_mode()
-    assert "Load a CT" in desk.said
-    (message,) = desk.ui.segmentsTable.findChildren(QLabel, "SegmentsTableMessageLabel")
-    assert message.height == 0, "Slicer's table complains that no node is selected"
-    again = desk.add_volume()
-    click_organ(desk, again)
-    assert desk.has(again, ORGAN_IJK)
-
-
-def test_a_saved_scene_opens_where_one_left_it(desk, volume, tmp_path):
-    click_organ(desk, volume)
-    desk.add_volume(seed=1, name="A second")
-    desk.panel.poll()
-    mask = desk.mask(volume)
-    for node in (volume, desk.state.segmentation_node):
-        node.AddDefaultStorageNode()
-    path = str(tmp_path / "scene.mrb")
-    assert desk.scene.WriteToMRB(path)
-    desk.scene.Clear(0)
-    assert desk.scene.ReadFromMRB(path)
-    desk.events()
-    desk.panel.poll()
-    assert desk.state.volume_node.GetName() == "CT"
-    assert desk.names() == ["Segment_1"]
-    np.testing.assert_array_equal(desk.mask(desk.state.volume_node), mask)
-    assert len(prompts(desk).points) == 1
-
-
-def test_a_scene_is_read_while_slicer_lets_timers_go_on(desk, volume, tmp_path):
-    second = desk.add_volume(seed=1, name="A second")
-    desk.ui.volumeSelector.setCurrentNode(second)
-    click_organ(desk, second)
-    for node in (volume, second, desk.state.segmentation_node):
-        node.AddDefaultStorageNode()
-    path = str(tmp_path / "scene.mrb")
-    assert desk.scene.WriteToMRB(path)
-    desk.scene.Clear(0)
-    # Its window of progress does so whenever a node is added.
-    tag = desk.scene.AddObserver(desk.scene.NodeAddedEvent, lambda *_event: QTest.qWait(60))
-    assert desk.scene.ReadFromMRB(path)
-    desk.until(lambda: len(slicer.util.getNodesByClass("vtkMRMLMarkupsNode")) >= 3)
-    desk.scene.RemoveObserver(tag)
-    desk.wait()
-    assert desk.state.volume_node.GetName() == "A second"
-    assert desk.names() == ["Segment_1"]
-    assert desk.state.has_prompts
-    markups = slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
-    assert sorted(node.GetName() for node in markups) == ["SegVol +", "SegVol -", "SegVol box"]
-
-
-def test_a_scene_saved_while_clicks_are_prompts_opens_with_clicks_being_clicks(
-    desk, volume, tmp_path
-):
-    desk.click(desk.ui.addButton)
-    volume.AddDefaultStorageNode()
-    path = str(tmp_path / "scene.mrb")
-    assert desk.scene.WriteToMRB(path)
-    assert in_place_mode(), "saving has ended it"
-    desk.scene.Clear(0)
-    assert desk.scene.ReadFromMRB(path)
-    assert not in_place_mode()
-    desk.panel.poll()
-    assert not desk.ui.addButton.checked
-
-
-@pytest.mark.parametrize("leave", ["button", "tool bar", "another module", "scene closed"])
-def test_what_a_click_does_is_saved_again_when_clicks_are_no_prompts(desk, volume, leave):
-    desk.click(desk.ui.addButton)
-    assert not interaction().GetSaveWithScene()
-    if leave == "button":
-        desk.click(desk.ui.addButton)
-    elif leave == "tool bar":
-        interaction().SetCurrentInteractionMode(interaction().ViewTransform)
-    elif leave == "another module":
-        desk.module.exit()
-    else:
-        desk.scene.Clear(0)
-    desk.panel.poll()
-    assert interaction().GetSaveWithScene()
-    if leave == "tool bar":  # which goes on with the list that there is
-        interaction().SetCurrentInteractionMode(interaction().Place)
-        desk.panel.poll()
-        assert desk.ui.addButton.checked
-        assert not interaction().GetSaveWithScene()
-
-
-def test_closing_leaves_nothing_behind(desk, volume):
-    click_organ(desk, volume)
-    panel = weakref.ref(desk.panel)
-    desk.close()
-    assert not in_place_mode()
-    markups = desk.scene.GetNodesByClass("vtkMRMLMarkupsNode")
-    markups.UnRegister(None)
-    assert markups.GetNumberOfItems() == 0
-    desk.events()
-    gc.collect()
-    assert panel() is None  # no timer, observer or shortcut holds it
 
 
 def test_the_window_never_waits_long(desk, volume, monkeypatch):
