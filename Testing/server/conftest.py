@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +17,7 @@ from running_server import RunningServer, StepByStep, running_server
 from small_network import small_network, small_volume
 
 from segvol_core.model.segvol import SegVol
+from segvol_core.server import worker
 from segvol_core.session import Session
 from segvol_core.volume import Volume
 
@@ -46,3 +50,14 @@ def steps(network: SegVol) -> Iterator[StepByStep]:
     held = StepByStep(network)
     yield held
     held.remove()
+
+
+@pytest.fixture
+def even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every step of the servers count as long as any other.
+
+    Else whose turn it is would depend on what the machine does beside the test.
+    """
+    ticks = itertools.count(time.perf_counter())
+    clock = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: next(ticks))
+    monkeypatch.setattr(worker, "time", clock)

@@ -73,30 +73,47 @@ def running_server(
 
 
 class StepByStep:
-    """Holds the image encoder back until a test lets it go on: one step is one window."""
+    """Holds the image encoder back until a test lets it go on: one step is one window.
+
+    Attributes
+    ----------
+    windows
+        That have been let go on.
+    """
 
     def __init__(self, model: SegVol) -> None:
-        self._allowed = threading.Semaphore(0)
-        self._open = threading.Event()
+        self._changed = threading.Condition()
+        self._allowed, self._waiting, self._open = 0, 0, False
         self.windows = 0
         self._hook = model.image_encoder.register_forward_pre_hook(self._wait)
 
+    @property
+    def held(self) -> bool:
+        """Whether the encoder has come to a window that it may not go on with."""
+        with self._changed:
+            return not self._open and self._waiting > self._allowed
+
     def allow(self, windows: int) -> None:
-        for _ in range(windows):
-            self._allowed.release()
+        with self._changed:
+            self._allowed += windows
+            self._changed.notify_all()
 
     def release(self) -> None:
-        self._open.set()
-        self.allow(1)
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
 
     def remove(self) -> None:
         self.release()
         self._hook.remove()
 
     def _wait(self, *_: object) -> None:
-        while not self._open.is_set() and not self._allowed.acquire(timeout=0.01):
-            pass
-        self.windows += 1
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._open or self._allowed)
+            self._waiting -= 1
+            self._allowed = max(0, self._allowed - 1)
+            self.windows += 1
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:

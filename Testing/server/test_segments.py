@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
@@ -23,6 +25,7 @@ from segvol_core.errors import PromptError
 from segvol_core.islands import largest_island
 from segvol_core.model.segvol import SegVol
 from segvol_core.prompts import Box, Point, Prompts
+from segvol_core.server.worker import _PROGRESS_SECONDS
 from segvol_core.session import Session
 from segvol_core.volume import Volume
 from segvol_core.zoom import lattice_windows
@@ -65,9 +68,11 @@ def test_a_coarse_mask_comes_first_then_progress_then_the_final_mask(
     seen = []
     while session.waiting_for:
         # One window at a time, so that each of the server's updates is seen.
-        steps.allow(1)
-        for _ in range(3):
-            seen += session.poll(0.05)
+        held = steps.held
+        seen += session.poll(0.0 if held else 0.02)
+        if held:
+            time.sleep(_PROGRESS_SECONDS)  # It says no more often how far it is.
+            steps.allow(1)
     stages = [update.stage for update in seen if update.stage is not RemoteStage.UPLOAD]
     assert stages[0] in (RemoteStage.PROGRESS, RemoteStage.COARSE)
     assert stages.count(RemoteStage.COARSE) == 1
@@ -378,8 +383,14 @@ def test_the_names_of_a_mask_come_after_it_and_are_those_of_this_process(
 
 
 def test_a_newer_request_replaces_one_that_is_being_named(
-    session: RemoteSession, here: Session, volume: Volume
+    session: RemoteSession, here: Session, volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def name_without_end(*_: object) -> Iterator[None]:
+        while True:
+            time.sleep(0.01)
+            yield None
+
+    monkeypatch.setattr("segvol_core.session.name_in_steps", name_without_end)
     prompts = prompts_of_every_kind(volume)
     session.request({"it": prompts["point"]}, to_name=["it"])
     until(lambda: any(each.stage is RemoteStage.FINAL for each in session.poll(0.05)))
@@ -419,15 +430,19 @@ def test_names_that_take_too_long_are_left_out(network: SegVol, volume: Volume) 
 
 
 def test_islands_are_left_out_of_the_final_mask_where_that_is_asked_for(
-    session: RemoteSession, volume: Volume, here: Session
+    server: RunningServer, volume: Volume, here: Session, steps: StepByStep
 ) -> None:
+    session = server.session(volume)
     prompts = prompts_of_every_kind(volume)["box"]
     session.request({"whole": prompts, "largest": prompts}, keep_largest=["largest"])
     masks = {}
+    steps.allow(1)  # Coarse masks come with the first window, and final ones not yet.
     while session.waiting_for:
         for update in session.poll(0.05):
             if update.mask is not None:
                 masks[update.segment, update.stage] = update.mask.whole()
+        if len(masks) == 2:
+            steps.release()
     coarse, final = RemoteStage.COARSE, RemoteStage.FINAL
     assert np.array_equal(masks["whole", final], here.mask(prompts))
     assert np.array_equal(masks["largest", final], largest_island(here.mask(prompts)))
