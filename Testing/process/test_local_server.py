@@ -23,13 +23,21 @@ from segvol_core.user_folders import log_folder
 NOTICED_WITHIN_SECONDS = 2.0
 
 
-def test_starting_returns_at_once_and_the_address_comes_with_a_poll(stand_in, start_server):
+def test_starting_returns_at_once(stand_in, start_server):
+    python = stand_in("never ready").python
+    seconds = []
+    for _ in range(3):
+        before = time.monotonic()
+        server = start_server(python)
+        seconds.append(time.monotonic() - before)
+        assert isinstance(server.poll(), Starting)
+    # The best of three, so that a busy machine does not fail it.
+    assert min(seconds) < 0.25
+
+
+def test_the_address_comes_with_a_poll(stand_in, start_server):
     scene = stand_in()
-    before = time.monotonic()
-    server = start_server(scene.python)
-    assert time.monotonic() - before < 0.25
-    assert isinstance(server.poll(), Starting)
-    ready = state_after_start(server)
+    ready = state_after_start(start_server(scene.python))
     assert ready == Ready(
         "http://127.0.0.1:1", scene.read("seen")["token"], "9.9", scene.read("seen")["pid"]
     )
@@ -203,9 +211,10 @@ def test_a_failed_start_is_one_sentence_and_the_place_of_the_log(
 def test_a_start_that_takes_too_long_is_given_up(stand_in, start_server):
     scene = stand_in("never ready")
     server = start_server(scene.python, startup_seconds=1.0)
+    pid = scene.read("seen")["pid"]  # It runs, however long that took.
     failed = state_after_start(server)
     assert "did not start within 1 s. The log is" in failed.message
-    wait_until(lambda: not is_running(scene.read("seen")["pid"]), 1.0)
+    wait_until(lambda: not is_running(pid), 1.0)
 
 
 def test_a_python_that_is_not_there_or_not_a_program_is_said(start_server, tmp_path):
