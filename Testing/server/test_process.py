@@ -194,3 +194,16 @@ def test_why_it_does_not_start_is_one_sentence_for_whoever_started_it(
         assert process.popen.returncode == 2
         assert sentence in said.decode()
         assert sentence in process.log_file.read_text()
+
+
+def test_why_it_does_not_start_is_said_once_where_nobody_asked_for_a_log(tmp_path: Path) -> None:
+    for options in (("--weights", "none"), ("--log-file", tmp_path)):
+        done = subprocess.run(  # noqa: S603  # Our own program.
+            [sys.executable, "-m", "segvol_core.cli", "serve", "--port", "0", *map(str, options)],
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Error: ")

@@ -36,3 +36,9 @@ def start_log(path: Path | None) -> None:
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+
+
+def logs_to_file() -> bool:
+    """Whether the log goes to a file, which then says what stderr says else."""
+    handlers = logging.getLogger("segvol_core").handlers
+    return any(isinstance(handler, logging.FileHandler) for handler in handlers)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segvol_core import __version__
 from segvol_core.errors import SegVolError
+from segvol_core.server.logs import logs_to_file
 from segvol_core.whole_files import write_whole
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,9 @@ def reported_start(path: Path | None) -> Iterator[Callable[[str], None]]:
     try:
         yield tell
     except BaseException as error:
-        _log.error("ended: %s", _sentence(error))  # The command prints the rest.
+        if logs_to_file():
+            # Else it would be on stderr twice: the command prints it there.
+            _log.error("ended: %s", _sentence(error))
         if path is not None and not told:
             write_whole(path, json.dumps({"error": _sentence(error)}))
         raise
