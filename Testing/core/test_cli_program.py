@@ -39,6 +39,54 @@ def weights(tmp_path_factory: pytest.TempPathFactory, small: SegVol) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [
+        # While it is imported.
+        (
+            """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "segvol_core.cli.app":
+            press_ctrl_c()
+sys.meta_path.insert(0, Finder())
+""",
+            130,
+        ),
+        # As it ends.
+        (
+            """
+def leave(code):
+    press_ctrl_c()
+    raise SystemExit(code)
+sys.exit = leave
+""",
+            130,
+        ),
+        # While Python ends: what the command did is done.
+        ("atexit.register(press_ctrl_c)", 0),
+    ],
+    ids=["as it begins", "as it ends", "after it"],
+)
+def test_ctrl_c_at_the_edge_of_a_command_is_told_by_its_exit_code(moment: str, code: int) -> None:
+    program = f"""
+import atexit, os, signal, sys
+from segvol_core.cli import main
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["segvol", "--version"]
+{moment}
+main()
+"""
+    result = subprocess.run(  # noqa: S603  # Our own program.
+        [sys.executable, "-c", program], capture_output=True, check=False, encoding="utf-8"
+    )
+    assert (result.returncode, result.stderr) == (code, "")
+
+
 @pytest.fixture(scope="module")
 def large_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real CT that takes the small network minutes."""
