@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -205,7 +206,11 @@ class RemoteSession:
         if wanted is not None and wanted.request is not None:
             self._unneeded.append(wanted.request)
 
-    def poll(self, wait_seconds: float = 0.0) -> list[RemoteUpdate]:
+    def poll(
+        self,
+        wait_seconds: float = 0.0,
+        waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> list[RemoteUpdate]:
         """Do the next small piece of work, and return what is new.
 
         The upload goes on, then requests are sent, then news and masks are fetched. After an error
@@ -215,6 +220,8 @@ class RemoteSession:
         ----------
         wait_seconds
             How long to wait for news when there is nothing to send, 10 at most; 0 returns at once.
+        waiting
+            Makes what is entered while news are waited for, and left as soon as they are there.
 
         Raises
         ------
@@ -234,7 +241,7 @@ class RemoteSession:
             self._drop_unneeded()
             if refused or not self._wanted:
                 return refused
-            return self._fetch_news(wait_seconds)
+            return self._fetch_news(wait_seconds, waiting)
         except ServerBusyError as error:
             self._not_before = time.monotonic() + _BUSY_SECONDS
             fraction = self._upload.fraction
@@ -367,16 +374,19 @@ class RemoteSession:
                 self._connection.json("DELETE", f"requests/{self._unneeded[-1]}")
             self._unneeded.pop()
 
-    def _fetch_news(self, wait_seconds: float) -> list[RemoteUpdate]:
+    def _fetch_news(
+        self, wait_seconds: float, waiting: Callable[[], AbstractContextManager[object]]
+    ) -> list[RemoteUpdate]:
         # After a long time without asking, for instance of a sleeping computer, the server may
         # have forgotten something: ask for everything.
         everything = time.monotonic() - self._last_news > _SURE_SECONDS
-        answer = self._connection.json(
-            "GET",
-            "requests",
-            wait_seconds=wait_seconds,
-            params={"after": 0 if everything else self._revision, "wait": wait_seconds},
-        )
+        with waiting():
+            answer = self._connection.json(
+                "GET",
+                "requests",
+                wait_seconds=wait_seconds,
+                params={"after": 0 if everything else self._revision, "wait": wait_seconds},
+            )
         if self._instance not in (None, answer["instance"]):
             self._begin_anew()
             return [RemoteUpdate(RemoteStage.UPLOAD, None, 0.0)]

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from segvol_core import zoom
-from segvol_core.clicked_parts import leave_out_what_is_apart, near_clicks
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.preprocessing import bounding_box, zoom_out
-from segvol_core.region_answers import RegionAnswers, RegionPrompt
+from segvol_core.region_answers import RegionAnswers, hear_also
 from segvol_core.zoom import ImagePrompt, Placement, Region, Window
 
 
@@ -62,17 +61,21 @@ class _Focus:
 
     Attributes
     ----------
-    clicked
-        (n, 3) voxels (z, y, x) to which the mask must be joined, or None.
+    in_region
+        What the region network is asked, beside the windows or in their place; or None.
     """
 
     coarse: Tensor
     text_embedding: Tensor | None
     region: Region | None
     prompts: dict[Window, _WindowPrompt]
-    at_once: RegionPrompt | None = None
-    clicked: Tensor | None = None
+    in_region: ImagePrompt | None = None
     low_resolution: dict[Window, Tensor] = field(default_factory=dict)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is anything to look closer at."""
+        return self.region is not None or self.in_region is not None
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ class ZoomOutZoomIn:
         self._zoomed_out = zoom_out(image, self._window)
         self._region_answers: RegionAnswers | None = None
         if model.region_network is not None:
-            self._region_answers = RegionAnswers(model.region_network, image, self._window)
+            self._region_answers = RegionAnswers(
+                model.region_network, image, self._window, encoder.device
+            )
         self._overview: Tensor | None = None
         self._text_embeddings: dict[str, Tensor] = {}
 
@@ -158,7 +163,7 @@ class ZoomOutZoomIn:
         for index, prompt in enumerate(prompts):
             focus, logits = self._look(prompt)
             focuses.append(focus)
-            step = [Step(Stage.COARSE, index, 0.0, logits, focus.region is not None)]
+            step = [Step(Stage.COARSE, index, 0.0, logits, focus.found)]
             del logits
             yield step.pop()
 
@@ -211,25 +216,24 @@ class ZoomOutZoomIn:
         )
         logits = self._expand(self._upscale(low))
 
+        in_region = None
+        if self._region_answers is not None and self._region_answers.can_answer(prompt):
+            in_region = prompt
+            if prompt.text is None:
+                return _Focus(low, vector, None, {}, in_region), logits
         foreground = logits > 0
-        clicked = prompt.clicked_alone if self._region_answers is not None else None
         if self._placement == "lattice":
-            if clicked is not None:
-                foreground &= near_clicks(clicked, logits)
             self._add_what_the_user_said(foreground, prompt)
         found = self._where_to_look(foreground, prompt)
         if found is None:
-            return _Focus(low, vector, None, {}), logits
+            return _Focus(low, vector, None, {}, in_region), logits
         region = zoom.region_of_interest(found, self._shape, self._window)
         windows = self._windows(region, found)
         requests = {
             window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
         }
-        at_once = None
-        if self._region_answers is not None:
-            at_once = self._region_answers.ask(prompt, foreground)
-        return _Focus(low, vector, region, requests, at_once, clicked), logits
+        return _Focus(low, vector, region, requests, in_region), logits
 
     def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
         """Zoom in on every positive click, and on a box in which nothing was found."""
@@ -278,6 +282,19 @@ class ZoomOutZoomIn:
     # -- Zoom-in ---------------------------------------------------------------------------------
 
     def _finish(self, index: int, focus: _Focus, fraction: float) -> Step:
+        """What the windows say, the region network, or both."""
+        asked, answers = focus.in_region, self._region_answers
+        answer = None if asked is None or answers is None else answers.answer(asked)
+        if answer is not None and asked is not None and asked.text is None:
+            logits = torch.full(self._shape, zoom.OUTSIDE_LOGIT)
+            logits[answer.part.slices] = answer.logits
+        else:
+            logits = self._zoomed_in(focus)
+            if answer is not None and asked is not None:
+                hear_also(logits, answer, asked)
+        return Step(Stage.FINAL, index, fraction, logits, focus.found)
+
+    def _zoomed_in(self, focus: _Focus) -> Tensor:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
         logits = self._expand(self._upscale(focus.coarse))
         if focus.region is not None:
@@ -296,11 +313,7 @@ class ZoomOutZoomIn:
                     count[y, x] += 1
                 plane.div_(count.clamp(min=1))
             focus.low_resolution.clear()
-            if self._region_answers is not None and focus.at_once is not None:
-                self._region_answers.hear(logits, focus.at_once, self._encoder.device)
-            if focus.clicked is not None:
-                leave_out_what_is_apart(focus.clicked, logits)
-        return Step(Stage.FINAL, index, fraction, logits, focus.region is not None)
+        return logits
 
     # -- Network ---------------------------------------------------------------------------------
 

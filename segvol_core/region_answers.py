@@ -1,6 +1,8 @@
-"""The second answer to boxes and clicks: all that is looked at closer, at once, in one network.
+"""Answers to boxes and clicks: all that is looked at closer, at once, in one network.
 
-Not part of the published procedure: for networks with ``config.region_network_width``.
+Not part of the published procedure: for networks with ``config.region_network_width``. It takes the
+place of windows where nothing but a box and clicks is said; a name is looked for in windows, and
+where both are given, the logits are the mean of both answers.
 """
 
 from __future__ import annotations
@@ -12,26 +14,36 @@ import torch
 from torch import Tensor
 
 from segvol_core import zoom
+from segvol_core.clicked_parts import leave_out_what_is_apart
 from segvol_core.model.config import Size3
-from segvol_core.model.region_network import STEP, RegionNetwork
+from segvol_core.model.region_network import RegionNetwork
 from segvol_core.preprocessing import bounding_box
-from segvol_core.zoom import ImagePrompt, Window
+from segvol_core.zoom import OUTSIDE_LOGIT, ImagePrompt, Region, Window
 
 _LARGEST_REGION = 600_000
 """Voxels that are seen at once; 800 000 would take 1.4 s on one core of an AMD EPYC."""
 _LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
 """Of 61 structures of the labelled trunk none fills less of its box, and half fill so much."""
-_REACH_OF_A_CLICK = 0.75
-"""Windows on each side of it; further away the coarse mask may be of anything."""
+_LOOKS = 4
+"""How often the region round a click is made larger, at most."""
+_GROWTH = 2
+"""By half a window on each side at which what was found is cut off."""
 
 
 @dataclass(frozen=True)
-class RegionPrompt:
-    """What the network is asked: a prompt counted from the corner of its window, (1, ...) each."""
+class RegionAnswer:
+    """What was answered, and where.
 
-    window: Window
-    points: tuple[Tensor, Tensor] | None
-    box: Tensor | None
+    Attributes
+    ----------
+    part
+        Of the image.
+    logits
+        (d, h, w) of that part.
+    """
+
+    part: Region
+    logits: Tensor
 
 
 class RegionAnswers:
@@ -45,89 +57,127 @@ class RegionAnswers:
         Prepared image (D, H, W).
     window
         The smallest region.
+    device
+        Where the network is.
     """
 
-    def __init__(self, network: RegionNetwork, image: Tensor, window: Size3) -> None:
+    def __init__(
+        self, network: RegionNetwork, image: Tensor, window: Size3, device: torch.device
+    ) -> None:
         self._network = network
         self._image = image
         self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
         self._window = window
+        self._device = device
 
-    def ask(self, prompt: ImagePrompt, coarse_foreground: Tensor) -> RegionPrompt | None:
-        """The question about a prompt: all of its box, or else of the coarse mask near its clicks.
+    def can_answer(self, prompt: ImagePrompt) -> bool:
+        """Whether a prompt has a box or a positive click, and what it marks can be seen at once."""
+        marked = _marked(prompt)
+        return len(marked) > 0 and self._fits(self._region_round(marked))
 
-        None for a prompt by name alone, and for more than can be seen at once.
+    def answer(self, prompt: ImagePrompt) -> RegionAnswer:
+        """Answer a prompt of which :meth:`can_answer` holds, without regard to its text.
+
+        A box is seen with a margin. Round clicks alone the region begins with the window's size and
+        is made larger as long as what is found reaches its border; what nothing joins to a click is
+        left out.
         """
+        marked = _marked(prompt)
+        region = self._region_round(marked)
+        found = self._look(prompt, region)
         if prompt.box is not None:
-            found = torch.tensor(prompt.box)
-        elif len(prompt.positive):
-            found = self._near(prompt.positive, coarse_foreground)
-        else:
-            return None
-        bounds = zoom.bounds(torch.cat([found, prompt.positive]))
-        window = zoom.region_at_once(bounds, self._shape, self._window, STEP)
-        if math.prod(window.extent.size) > _LARGEST_REGION:
-            return None
-        points = None
+            _find_something(found, prompt.box)
+            return found
+        leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
+        for _ in range(1, _LOOKS):
+            reached = self._beyond(found)
+            if reached is None:
+                break
+            region = self._region_round(torch.cat([marked, reached]))
+            if not self._fits(region):
+                break
+            found = self._look(prompt, region)
+            leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
+        return found
+
+    def _region_round(self, marked: Tensor) -> Window:
+        bounds = zoom.bounds(marked)
+        return zoom.region_at_once(bounds, self._shape, self._window, self._network.step)
+
+    def _fits(self, region: Window) -> bool:
+        return math.prod(region.extent.size) <= _LARGEST_REGION
+
+    def _look(self, prompt: ImagePrompt, region: Window) -> RegionAnswer:
+        points, box = None, None
         if len(prompt.points):
-            places = prompt.points - torch.tensor(window.extent.low)
-            points = places.float()[None], prompt.labels.float()[None]
-        box = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
-        return RegionPrompt(window, points, box)
-
-    def _near(self, clicks: Tensor, coarse_foreground: Tensor) -> Tensor:
-        """First and last voxel (2, 3) of the coarse mask near clicks; (0, 3) if there is none."""
-        reach = torch.tensor([round(_REACH_OF_A_CLICK * w) for w in self._window])
-        low, beyond = (clicks.amin(0) - reach).clamp(min=0), clicks.amax(0) + reach + 1
-        near = tuple(slice(*ends) for ends in zip(low.tolist(), beyond.tolist(), strict=True))
-        found = bounding_box(coarse_foreground[near])
-        return clicks[:0] if found is None else torch.tensor(found) + low
-
-    def hear(self, logits: Tensor, asked: RegionPrompt, device: torch.device) -> None:
-        """Make logits (D, H, W) the mean with the answer, in place.
-
-        Somebody who draws a box says how far the structure reaches: the first answer counts as much
-        as its mask fills the box, and outside the region nothing is as likely as it says.
-
-        Parameters
-        ----------
-        device
-            Where the network is.
-        """
-        window, points, box = asked.window, asked.points, asked.box
+            places = prompt.points - torch.tensor(region.extent.low)
+            points = (
+                places.float()[None].to(self._device),
+                prompt.labels.float()[None].to(self._device),
+            )
+        if prompt.box is not None:
+            box = zoom.box_relative_to(prompt.box, region.extent.low).to(self._device)
         with torch.inference_mode():
-            answer = self._network.answer(
-                window.cut_from(self._image)[None].to(device),
-                points=points and (points[0].to(device), points[1].to(device)),
-                boxes=None if box is None else box.to(device),
+            logits = self._network.answer(
+                region.cut_from(self._image)[None].to(self._device), points=points, boxes=box
             )[0].cpu()
-        shown = answer[window.content.relative_to(window.extent.low).slices]
-        trust = 1.0
-        if box is not None:
-            drawn = box[0] + torch.tensor(window.extent.low * 2)
-            trust = _overlap(bounding_box(logits > 0), drawn) ** 2
-        mean = (trust * logits[window.content.slices] + shown) / (trust + 1)
-        if box is not None:
-            logits.mul_(trust).add_(zoom.OUTSIDE_LOGIT).div_(trust + 1)
-        logits[window.content.slices] = mean
-        if box is not None:
-            _find_something(logits, drawn)
+        shown = region.content.relative_to(region.extent.low).slices
+        return RegionAnswer(region.content, logits[shown].clone())
+
+    def _beyond(self, found: RegionAnswer) -> Tensor | None:
+        """Voxels (2, 3) to which a larger region should reach, or None if none is needed."""
+        bounds = bounding_box(found.logits > 0)
+        if bounds is None:
+            return None
+        first, last = (torch.tensor(each) + torch.tensor(found.part.low) for each in bounds)
+        beginning, end = torch.tensor(found.part.low), torch.tensor(found.part.high) - 1
+        final = torch.tensor(self._shape) - 1
+        cut_before = (first <= beginning) & (beginning > 0)
+        cut_after = (last >= end) & (end < final)
+        if not (cut_before | cut_after).any():
+            return None
+        more = torch.tensor(self._window) // _GROWTH
+        first = torch.where(cut_before, first - more, first).clamp(min=0)
+        last = torch.minimum(torch.where(cut_after, last + more, last), final)
+        return torch.stack([first, last])
 
 
-def _find_something(logits: Tensor, drawn: Tensor) -> None:
-    """Make what is likeliest in a drawn box (6,) the mask, in place, where there would be none."""
-    low, last = (corner.tolist() for corner in drawn.long().reshape(2, 3))
-    inside = logits[tuple(slice(max(0, a), b + 1) for a, b in zip(low, last, strict=True))]
+def hear_also(logits: Tensor, answer: RegionAnswer, prompt: ImagePrompt) -> None:
+    """Make logits (D, H, W) of a prompt with a name the mean with another answer, in place.
+
+    Somebody who draws a box says how far the structure reaches: the first answer counts as much
+    as its mask fills the box, and outside the region nothing is as likely as it says.
+    """
+    part = answer.part.slices
+    trust = 1.0 if prompt.box is None else _overlap(bounding_box(logits > 0), prompt.box) ** 2
+    mean = (trust * logits[part] + answer.logits) / (trust + 1)
+    if prompt.box is not None:
+        logits.mul_(trust).add_(OUTSIDE_LOGIT).div_(trust + 1)
+    logits[part] = mean
+
+
+def _marked(prompt: ImagePrompt) -> Tensor:
+    """Voxels (n, 3) that belong to what a prompt is about: corners of its box, and clicks."""
+    if prompt.box is None:
+        return prompt.positive
+    return torch.cat([torch.tensor(prompt.box), prompt.positive])
+
+
+def _find_something(found: RegionAnswer, drawn: tuple[Size3, Size3]) -> None:
+    """Make what is likeliest in a drawn box the mask, in place, where there would be none."""
+    low, last = drawn
+    box = Region(low, (last[0] + 1, last[1] + 1, last[2] + 1)).clipped_to(found.part)
+    inside = found.logits[box.relative_to(found.part.low).slices]
     if inside.numel() and float((inside > 0).float().mean()) < _LEAST_OF_A_BOX:
         inside.sub_(torch.quantile(inside.flatten(), 1 - _USUAL_PART_OF_A_BOX))
 
 
-def _overlap(found: tuple[Size3, Size3] | None, drawn: Tensor) -> float:
-    """Intersection over union of the box round a mask and a drawn box (6,)."""
+def _overlap(found: tuple[Size3, Size3] | None, drawn: tuple[Size3, Size3]) -> float:
+    """Intersection over union of the box round a mask and a drawn box."""
     if found is None:
         return 0.0
     low, last = (torch.tensor(corner).double() for corner in found)
-    drawn_low, drawn_last = drawn.double().reshape(2, 3)
+    drawn_low, drawn_last = (torch.tensor(corner).double() for corner in drawn)
     sides = torch.minimum(last, drawn_last) - torch.maximum(low, drawn_low) + 1
     common = sides.clamp(min=0).prod()
     volumes = (last - low + 1).prod() + (drawn_last - drawn_low + 1).prod()

@@ -65,12 +65,6 @@ class ImagePrompt:
         """(n, 3) voxels (z, y, x) clicked as belonging to the structure."""
         return self.points[self.labels == POSITIVE]
 
-    @property
-    def clicked_alone(self) -> Tensor | None:
-        """The same, where nothing else is said of the structure; None otherwise."""
-        alone = self.box is None and self.text is None and len(self.positive) > 0
-        return self.positive if alone else None
-
 
 @dataclass(frozen=True)
 class Region:

@@ -1,4 +1,4 @@
-"""The second answer to boxes and clicks, from them and the grey values alone."""
+"""Answers to boxes and clicks from them and the grey values alone."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import torch
 from small_config import SMALL
 
 from segvol_core.embeddings import WindowEncoder
-from segvol_core.inference import Stage, ZoomOutZoomIn
-from segvol_core.model.region_network import STEP
+from segvol_core.inference import Stage, Step, ZoomOutZoomIn
+from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.region_answers import RegionAnswers
 from segvol_core.training.start import begin_from
@@ -16,20 +16,25 @@ from segvol_core.zoom import OUTSIDE_LOGIT, ImagePrompt, Placement
 
 REFINED = replace(SMALL, prompt_priors=True, refinement_width=4)
 WITH_REGIONS = replace(REFINED, region_network_width=4)
+DEEP = replace(WITH_REGIONS, region_network_levels=4)
 BOX = ((2, 10, 30), (9, 30, 50))
 NO_POINTS = torch.zeros(0, 3, dtype=torch.long), torch.zeros(0)
 CLICKS = torch.tensor([[6, 20, 40], [3, 40, 10]]), torch.tensor([1.0, 0.0])
+ONE_CLICK = torch.tensor([[4, 20, 40]]), torch.ones(1)
 PROMPTS = [
     ImagePrompt(*NO_POINTS, BOX, None),
-    ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, None),
+    ImagePrompt(*ONE_CLICK, None, None),
     ImagePrompt(*CLICKS, BOX, None),
 ]
+PLACEMENTS: list[Placement] = ["lattice", "published"]
+everywhere = pytest.mark.parametrize("placement", PLACEMENTS)
+all_prompts = pytest.mark.parametrize("prompt", PROMPTS, ids=["box", "click", "box and clicks"])
 
 
-def two_networks() -> tuple[SegVol, SegVol]:
+def two_networks(config: SegVolConfig = WITH_REGIONS) -> tuple[SegVol, SegVol]:
     """The same network without and with a region network."""
     torch.manual_seed(0)
-    plain, model = SegVol(REFINED).eval(), SegVol(WITH_REGIONS).eval()
+    plain, model = SegVol(REFINED).eval(), SegVol(config).eval()
     begin_from(model, plain)
     return plain, model
 
@@ -40,14 +45,28 @@ def made_image() -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
-def masks(model: SegVol, prompt: ImagePrompt, placement: Placement) -> dict[Stage, torch.Tensor]:
-    """Logits of zooming out and in on a made image."""
+def steps(model: SegVol, prompt: ImagePrompt, placement: Placement) -> list[Step]:
+    """Zooming out and in on a made image."""
     image = made_image()
     procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), placement)
-    return {step.stage: step.logits for step in procedure.run([prompt]) if step.logits is not None}
+    return list(procedure.run([prompt]))
 
 
-@pytest.mark.parametrize("placement", ["lattice", "published"])
+def masks(model: SegVol, prompt: ImagePrompt, placement: Placement) -> dict[Stage, torch.Tensor]:
+    """Logits of zooming out and in on a made image."""
+    return {
+        step.stage: step.logits
+        for step in steps(model, prompt, placement)
+        if step.logits is not None
+    }
+
+
+def answers_on(model: SegVol, image: torch.Tensor) -> RegionAnswers:
+    assert model.region_network is not None
+    return RegionAnswers(model.region_network, image, SMALL.window, torch.device("cpu"))
+
+
+@everywhere
 def test_a_box_is_answered_although_zooming_out_misses_what_is_in_it(placement: Placement) -> None:
     plain, model = two_networks()
     for network in (plain, model):
@@ -66,28 +85,39 @@ def test_a_box_is_answered_although_zooming_out_misses_what_is_in_it(placement: 
     assert found[Stage.FINAL][beside] < -0.5
 
 
-@pytest.mark.parametrize("prompt", PROMPTS, ids=["box", "click", "box and clicks"])
-def test_both_answers_are_heard_in_the_region(prompt: ImagePrompt) -> None:
+@all_prompts
+def test_boxes_and_clicks_get_one_mask_wherever_windows_would_lie(prompt: ImagePrompt) -> None:
+    model = two_networks()[1]
+    lattice, published = (masks(model, prompt, placement) for placement in PLACEMENTS)
+    assert torch.equal(lattice[Stage.FINAL], published[Stage.FINAL])
+
+
+@all_prompts
+def test_no_window_is_encoded_for_boxes_and_clicks(prompt: ImagePrompt) -> None:
     plain, model = two_networks()
-    first, final = (masks(network, prompt, "lattice")[Stage.FINAL] for network in (plain, model))
-    assert model.region_network is not None
-    answers = RegionAnswers(model.region_network, made_image(), SMALL.window)
-    asked = answers.ask(prompt, masks(plain, prompt, "lattice")[Stage.COARSE] > 0)
-    assert asked is not None
-    shown = asked.window.content.slices
-    with torch.inference_mode():
-        second = model.region_network.answer(
-            asked.window.cut_from(made_image())[None], points=asked.points, boxes=asked.box
-        )[0][asked.window.content.relative_to(asked.window.extent.low).slices]
-    trust = 1.0 if prompt.box is None else overlap_of_boxes(first > 0, BOX) ** 2
-    mean = (trust * first[shown] + second) / (trust + 1)
-    if prompt.box is None:
-        # Of the mask of a click, what is not joined to it is left out.
-        final[shown] = torch.where(final[shown] == OUTSIDE_LOGIT, mean, final[shown])
-    torch.testing.assert_close(final[shown], mean)
+    without, found = (
+        [step.stage for step in steps(each, prompt, "lattice")] for each in (plain, model)
+    )
+    assert without.count(Stage.PROGRESS) > 0
+    assert found == [Stage.COARSE, Stage.FINAL]
+
+
+@everywhere
+@pytest.mark.parametrize("points", [NO_POINTS, ONE_CLICK], ids=["box", "click"])
+def test_both_answers_are_heard_where_a_name_is_given_too(
+    placement: Placement, points: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    plain, model = two_networks()
+    box = None if len(points[0]) else BOX
+    prompt = ImagePrompt(*points, box, "liver")
+    first, final = (masks(network, prompt, placement)[Stage.FINAL] for network in (plain, model))
+    second = answers_on(model, made_image()).answer(prompt)
+    shown = second.part.slices
+    trust = 1.0 if box is None else overlap_of_boxes(first > 0, box) ** 2
+    torch.testing.assert_close(final[shown], (trust * first[shown] + second.logits) / (trust + 1))
     outside = torch.ones_like(final, dtype=torch.bool)
     outside[shown] = False
-    elsewhere = (trust * first + OUTSIDE_LOGIT) / (trust + 1) if prompt.box is not None else first
+    elsewhere = first if box is None else (trust * first + OUTSIDE_LOGIT) / (trust + 1)
     torch.testing.assert_close(final[outside], elsewhere[outside])
 
 
@@ -102,24 +132,14 @@ def overlap_of_boxes(mask: torch.Tensor, box: tuple[tuple[int, ...], tuple[int, 
     return float((around & drawn).sum() / (around | drawn).sum())
 
 
-def test_all_of_a_large_box_is_seen_at_once() -> None:
-    model = two_networks()[1]
+@pytest.mark.parametrize("config", [WITH_REGIONS, DEEP], ids=["three levels", "four levels"])
+def test_all_of_a_large_box_is_seen_at_once(config: SegVolConfig) -> None:
+    model = two_networks(config)[1]
     image = made_image()
-    assert model.region_network is not None
-    answers = RegionAnswers(model.region_network, image, SMALL.window)
     whole = ((0, 0, 0), tuple(n - 1 for n in image.shape))
-    asked = answers.ask(ImagePrompt(*NO_POINTS, whole, None), torch.zeros(image.shape) > 0)
-    assert asked is not None
-    assert asked.window.content.size == tuple(image.shape)
-    assert all(n % STEP == 0 for n in asked.window.extent.size)
-    assert asked.box is not None
-    low = asked.window.extent.low
-    assert asked.box[0].tolist() == [
-        -low[0],
-        -low[1],
-        -low[2],
-        *(n - 1 - a for n, a in zip(image.shape, low, strict=True)),
-    ]
+    prompt = ImagePrompt(*NO_POINTS, whole, None)  # type: ignore[arg-type]
+    assert answers_on(model, image).can_answer(prompt)
+    assert answers_on(model, image).answer(prompt).part.size == tuple(image.shape)
 
 
 def test_a_box_in_which_nothing_is_found_gets_what_is_likeliest_in_it() -> None:
@@ -128,8 +148,7 @@ def test_a_box_in_which_nothing_is_found_gets_what_is_likeliest_in_it() -> None:
     with torch.no_grad():
         assert model.region_network.to_logits.bias is not None
         model.region_network.to_logits.bias.fill_(-40)
-    coarse_and_final = masks(model, ImagePrompt(*NO_POINTS, BOX, None), "lattice")
-    final = coarse_and_final[Stage.FINAL]
+    final = masks(model, ImagePrompt(*NO_POINTS, BOX, None), "lattice")[Stage.FINAL]
     drawn = torch.zeros_like(final, dtype=torch.bool)
     drawn[tuple(slice(a, b + 1) for a, b in zip(*BOX, strict=True))] = True
     assert float((final[drawn] > 0).float().mean()) == pytest.approx(0.15, abs=0.01)
@@ -138,42 +157,67 @@ def test_a_box_in_which_nothing_is_found_gets_what_is_likeliest_in_it() -> None:
     assert final[middle] > 0
 
 
-def test_of_a_coarse_mask_only_what_is_near_the_clicks_is_seen_at_once() -> None:
-    model = two_networks()[1]
-    assert model.region_network is not None
-    image = torch.zeros(*(6 * n for n in SMALL.window))
-    answers = RegionAnswers(model.region_network, image, SMALL.window)
-    click = ImagePrompt(torch.tensor([[4, 20, 100]]), torch.ones(1), None, None)
-    for coarse in (image > 1, image == 0):
-        asked = answers.ask(click, coarse)
-        assert asked is not None
-        assert asked.points is not None
-        assert (asked.points[0][0, 0] >= 0).all()
-        for size, window in zip(asked.window.extent.size, SMALL.window, strict=True):
-            assert window <= size <= 2 * window + 2 * STEP
+class FindsAllThatIsBright(torch.nn.Module):
+    """In the place of a region network; notes the sizes of what it is shown."""
+
+    step = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def answer(self, image: torch.Tensor, **_prompt: object) -> torch.Tensor:
+        self.seen.append(tuple(image.shape[1:]))
+        return torch.where(image > 0.5, 2.0, -4.0)
 
 
-def test_more_than_can_be_seen_at_once_is_left_to_the_first_answer() -> None:
+@pytest.mark.parametrize("length", [20, 50, 70])
+def test_a_structure_is_followed_as_far_as_it_reaches_from_a_click(length: int) -> None:
+    image = torch.zeros(40, 64, 160)
+    image[18:22, 30:34, 30 : 30 + length] = 1
+    image[18:22, 30:34, 140:] = 1  # another one
+    network = FindsAllThatIsBright()
+    answers = RegionAnswers(network, image, SMALL.window, torch.device("cpu"))  # type: ignore[arg-type]
+    click = ImagePrompt(torch.tensor([[20, 32, 40]]), torch.ones(1), None, None)
+    assert answers.can_answer(click)
+    answer = answers.answer(click)
+    found = torch.zeros_like(image, dtype=torch.bool)
+    found[answer.part.slices] = answer.logits > 0
+    assert torch.equal(found[..., :130], image[..., :130] > 0)
+    assert not found[..., 130:].any()
+    assert network.seen[0] == (12, 32, 32)  # a window, with a margin round the click
+    assert len(network.seen) == len(set(network.seen))
+
+
+def test_a_click_on_something_endless_is_answered_from_so_much_as_can_be_seen() -> None:
+    image = torch.ones(80, 400, 400)
+    network = FindsAllThatIsBright()
+    answers = RegionAnswers(network, image, SMALL.window, torch.device("cpu"))  # type: ignore[arg-type]
+    click = ImagePrompt(torch.tensor([[40, 200, 200]]), torch.ones(1), None, None)
+    assert (answers.answer(click).logits > 0).all()
+    assert len(network.seen) <= 4
+
+
+def test_more_than_can_be_seen_at_once_is_left_to_the_windows() -> None:
     model = two_networks()[1]
-    assert model.region_network is not None
     image = torch.zeros(120, 120, 120)
-    answers = RegionAnswers(model.region_network, image, SMALL.window)
     whole = ((0, 0, 0), (119, 119, 119))
-    assert answers.ask(ImagePrompt(*NO_POINTS, whole, None), image > 0) is None
+    assert not answers_on(model, image).can_answer(ImagePrompt(*NO_POINTS, whole, None))
 
 
-def test_names_are_answered_as_without_it() -> None:
+@everywhere
+def test_names_are_answered_as_without_it(placement: Placement) -> None:
     plain, model = two_networks()
     named = ImagePrompt(*NO_POINTS, None, "liver")
-    before, after = (masks(network, named, "lattice") for network in (plain, model))
+    before, after = (masks(network, named, placement) for network in (plain, model))
     assert before.keys() == after.keys()
     for stage in before:
         assert torch.equal(before[stage], after[stage])
 
 
-def test_zooming_out_on_a_box_is_as_without_it() -> None:
+@all_prompts
+def test_zooming_out_is_as_without_it(prompt: ImagePrompt) -> None:
     plain, model = two_networks()
-    prompt = ImagePrompt(*NO_POINTS, BOX, None)
     before, after = (masks(network, prompt, "lattice") for network in (plain, model))
     assert torch.equal(before[Stage.COARSE], after[Stage.COARSE])
     assert not torch.equal(before[Stage.FINAL], after[Stage.FINAL])
@@ -185,8 +229,27 @@ def test_sizes_that_make_no_sense_are_refused(width: int) -> None:
         replace(SMALL, region_network_width=width)
 
 
+def test_levels_that_the_window_is_too_small_for_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a multiple of 8"):
+        replace(DEEP, window=(4, 32, 32))
+    with pytest.raises(ValueError, match="not 3 or 4"):
+        replace(SMALL, region_network_levels=5)
+
+
 def test_a_region_network_needs_nothing_else_of_the_starter() -> None:
     model = SegVol(replace(SMALL, region_network_width=4)).eval()
     final = masks(model, ImagePrompt(*NO_POINTS, BOX, None), "lattice")[Stage.FINAL]
     middle = tuple((a + b) // 2 for a, b in zip(*BOX, strict=True))
     assert final[middle] > 0
+
+
+def test_another_level_answers_as_before_until_it_has_learnt() -> None:
+    model = two_networks()[1]
+    assert model.region_network is not None
+    with torch.no_grad():
+        torch.nn.init.normal_(model.region_network.to_logits.weight)
+    deep = SegVol(DEEP).eval()
+    begin_from(deep, model)
+    prompt = PROMPTS[2]
+    before, after = (masks(network, prompt, "lattice")[Stage.FINAL] for network in (model, deep))
+    torch.testing.assert_close(before, after)

@@ -170,6 +170,74 @@ def test_a_checkpoint_is_not_gone_on_from_with_other_settings(cts: Path, tmp_pat
         run_training(settings, resume=True)
 
 
+# -- Going on from weights -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(cts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights that have learnt a little."""
+    settings = settings_of(tmp_path_factory.mktemp("trained"), cts)
+    run_training(settings)
+    return settings.output / "last.safetensors"
+
+
+def test_what_a_fine_tuning_was_worth_is_seen(cts: Path, tmp_path: Path, trained: Path) -> None:
+    result = run("train", config(tmp_path, cts, start=str(trained), network=None))
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    lines = log(out)
+    assert [line["step"] for line in lines] == ["0", "1", "2", "3", "4"]
+    assert [bool(line["dice"]) for line in lines] == [True, False, True, False, True]
+    assert [bool(line["loss"]) for line in lines] == [False, True, True, True, True]
+    # Before the first step it is as good as it was left.
+    assert lines[0]["dice"] == log(trained.parent)[-1]["dice"]
+    before = f"{float(lines[0]['dice']):.3f}"
+    assert f"  0 % | step 0 | validation Dice {before}\n" in result.stdout
+    assert f" ({before} before the first step). The weights are in" in result.stdout
+    saved = load_metadata(out / "last.safetensors")
+    assert saved["validation_dice_at_start"] == f"{float(lines[0]['dice']):.4f}"
+
+
+def test_what_it_was_worth_before_is_measured_once_and_no_look_of_the_training(
+    cts: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {
+        "start": str(trained),
+        "network": None,
+        # Nothing gets better: the weights that are kept are those of the first look all the same.
+        "optimiser": {"learning_rate": 1e-9},
+        "validation": {"every_steps": 1, "cases": 1, "patience": 3},
+    }
+    whole, parts = (settings_of(tmp_path / name, cts, **more) for name in ("whole", "parts"))
+    outcome = run_training(whole)
+    assert (outcome.steps, outcome.early) == (4, False)
+    assert load_metadata(whole.output / "best.safetensors")["steps"] == "1"
+    with monkeypatch.context() as patched:
+        stop_after(2, patched, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert run_training(parts).stopped
+    resumed = run_training(parts, resume=True)
+    assert figures(parts.output) == figures(whole.output)
+    assert resumed.dice_at_start == outcome.dice_at_start == float(log(whole.output)[0]["dice"])
+    assert same(whole.output / "last.safetensors", parts.output / "last.safetensors")
+
+
+def test_looking_before_the_first_step_changes_nothing_of_the_training(
+    cts: Path, tmp_path: Path, trained: Path
+) -> None:
+    outs = []
+    for name, share in (("looked", 0.2), ("not looked", 0.0)):
+        # The same cases to train on, by name.
+        kept = [r.name for r in records_of(settings_of(tmp_path, cts).data) if r.split == "train"]
+        data = {"folders": str(cts), "cases": kept, "validation": share}
+        settings = settings_of(tmp_path / name, cts, start=str(trained), network=None, data=data)
+        outs.append(settings.output)
+        outcome = run_training(settings)
+        assert (outcome.dice_at_start is None) == (share == 0.0)
+    losses = [[line["loss"] for line in log(out) if line["step"] != "0"] for out in outs]
+    assert losses[0] == losses[1]
+    assert same(outs[0] / "last.safetensors", outs[1] / "last.safetensors")
+
+
 # -- Several processes ---------------------------------------------------------------------------
 
 

@@ -77,6 +77,8 @@ def check_or_run(
             typer.echo(f"Stopped after {outcome.steps} steps; --resume goes on from here.")
         else:
             dice = "" if outcome.dice < 0 else f", validation Dice {outcome.dice:.3f}"
+            if outcome.dice_at_start is not None:
+                dice += f" ({outcome.dice_at_start:.3f} before the first step)"
             early = " (ended early, since validation found nothing better)" if outcome.early else ""
             typer.echo(f"{outcome.steps} steps{early}{dice}. The weights are in {outcome.weights}.")
     if outcome.stopped:

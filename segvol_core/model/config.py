@@ -49,6 +49,8 @@ class SegVolConfig:
     region_network_width
         Channels of the U-Net that answers boxes and clicks without a coarse mask
         (``region_network.py``), a multiple of 4; 0 for none, as in the published network.
+    region_network_levels
+        3 or 4 levels of that U-Net: how far it sees.
     hounsfield_levels
         Grey value in [0, 1] of some Hounsfield values, rising, between which the others are
         interpolated; or None to normalise each volume by its own foreground, as the paper does.
@@ -74,6 +76,7 @@ class SegVolConfig:
     prompt_priors: bool = False
     refinement_width: int = 0
     region_network_width: int = 0
+    region_network_levels: int = 3
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     trained_names: tuple[str, ...] | None = None
@@ -89,6 +92,13 @@ class SegVolConfig:
             width = getattr(self, name)
             if width % 4 or width < 0:
                 raise ValueError(f"{name} {width} is not a multiple of 4")
+        if self.region_network_levels not in (3, 4):
+            raise ValueError(f"region_network_levels {self.region_network_levels} is not 3 or 4")
+        if self.region_network_width and any(w % self.region_network_step for w in self.window):
+            raise ValueError(
+                f"window {self.window} is not a multiple of {self.region_network_step}, which the "
+                "region network needs"
+            )
         if self.refinement_width and not self.prompt_priors:
             raise ValueError("a refinement needs prompt priors")
         if self.text.width % self.text.heads:
@@ -105,6 +115,11 @@ class SegVolConfig:
         """Number of tokens of a window."""
         z, y, x = self.grid
         return z * y * x
+
+    @property
+    def region_network_step(self) -> int:
+        """Voxels of which each side of what the region network sees is a multiple."""
+        return int(2 ** (self.region_network_levels - 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""

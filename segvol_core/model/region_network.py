@@ -25,17 +25,22 @@ from segvol_core.model.prompt_maps import (
 )
 from segvol_core.model.unet import UNet
 
-STEP = 4
-"""Voxels of which each side of a region is a multiple."""
-
 _LOGIT_IN_THE_MIDDLE = 3.0
 
 
 class RegionNetwork(UNet):
-    """A U-Net that changes the ellipsoid in a box, or grows from clicks."""
+    """A U-Net that changes the ellipsoid in a box, or grows from clicks.
+
+    Attributes
+    ----------
+    step
+        Voxels of which each side of a region is a multiple.
+    """
 
     def __init__(self, config: SegVolConfig) -> None:
-        super().__init__(1 + OF_BOX + OF_GREY_VALUES + OF_POINTS, config.region_network_width)
+        maps = 1 + OF_BOX + OF_GREY_VALUES + OF_POINTS
+        super().__init__(maps, config.region_network_width, config.region_network_levels)
+        self.step = config.region_network_step
 
     def answer(self, image: Tensor, *, points: Points | None, boxes: Tensor | None) -> Tensor:
         """Logits (batch, D, H, W) of prompts in regions.
@@ -43,7 +48,7 @@ class RegionNetwork(UNet):
         Parameters
         ----------
         image
-            (1 or batch, D, H, W), grey values in [0, 1]; sides are multiples of ``STEP``.
+            (1 or batch, D, H, W), grey values in [0, 1]; sides are multiples of ``step``.
         points, boxes
             As :meth:`PromptEncoder.forward` takes them, either or both, as the user gave them: a
             box may reach beyond the image.

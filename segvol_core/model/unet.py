@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 _GROUPS = 4
 _FEW_PLANES = 2
+_DEEP_BLOCKS = 3
 
 
 class UNet(nn.Module):
-    """Three levels, whose lowest has a cell for 4 x 4 x 4 of the first.
+    """Three levels, whose lowest has a cell for 4 x 4 x 4 of the first; or four.
 
     Parameters
     ----------
@@ -19,15 +20,18 @@ class UNet(nn.Module):
         Of what it sees.
     width
         Channels of the first level, a multiple of 4; each further level has twice as many.
+    levels
+        3 or 4.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, levels: int = 3) -> None:
         super().__init__()
         self.first = Block(channels, width)
         self.down = nn.Conv3d(width, 2 * width, 2, stride=2)
         self.second = Block(2 * width, 2 * width)
         self.down_again = nn.Conv3d(2 * width, 4 * width, 2, stride=2)
         self.lowest = nn.Sequential(Block(4 * width, 4 * width), Block(4 * width, 4 * width))
+        self.deepest = Deepest(4 * width) if levels > 3 else None
         self.up = nn.ConvTranspose3d(4 * width, 2 * width, 2, stride=2)
         self.second_again = Block(2 * width, 2 * width)
         self.up_again = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
@@ -43,7 +47,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         features
-            (batch, channels, d, h, w), each side a multiple of 4.
+            (batch, channels, d, h, w), each side a multiple of 4, or of 8 with four levels.
         meaning
             (batch, 4 width, d / 4, h / 4, w / 4), added to what the lowest level sees.
         """
@@ -55,10 +59,31 @@ class UNet(nn.Module):
         second = self.second(self.down(first))
         below = self.down_again(second)
         lowest = self.lowest(below if meaning is None else below + meaning)
+        if self.deepest is not None:
+            lowest = lowest + self.deepest(lowest)
         second = self.second_again(second + self.up(lowest))
         first = self.first_again(first + self.up_again(second))
         added: Tensor = self.to_logits(first)
         return added[:1].float() if alone else added.float()
+
+
+class Deepest(nn.Module):
+    """A fourth level, which sees far and adds to the third; nothing before the first step."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down = nn.Conv3d(channels, 2 * channels, 2, stride=2)
+        self.blocks = nn.ModuleList(Block(2 * channels, 2 * channels) for _ in range(_DEEP_BLOCKS))
+        self.up = nn.ConvTranspose3d(2 * channels, channels, 2, stride=2)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        x = self.down(x)
+        for block in self.blocks:
+            x = x + block(x)
+        added: Tensor = self.up(x)
+        return added
 
 
 class Block(nn.Module):

@@ -173,7 +173,7 @@ def draw_overview(
     stretch = strength.scale ** (0.6 * common + 0.4 * rng.uniform(-1, 1, 3))
     flipped = tuple(bool(rng.random() < p) for p in strength.flips)
     sign = np.where(flipped, -1.0, 1.0)
-    matrix = _rotation(rng.uniform(-1, 1, 3) * strength.rotation)
+    matrix = rotation(rng.uniform(-1, 1, 3) * strength.rotation)
     matrix = matrix @ (np.eye(3) + rng.uniform(-1, 1, (3, 3)) * strength.shear * (1 - np.eye(3)))
     coarse = torch.from_numpy(rng.uniform(-1, 1, (3, *_ELASTIC_GRID))).float()
     reach = torch.from_numpy(strength.elastic * rng.random() * extent).float()
@@ -200,7 +200,8 @@ def at_positions(values: Tensor, positions: Sequence[Tensor], window: Size3) -> 
     return F.grid_sample(values, grid, padding_mode="border", align_corners=True)
 
 
-def _rotation(angles: FloatArray) -> FloatArray:
+def rotation(angles: FloatArray) -> FloatArray:
+    """Matrix (3, 3) that turns about each of the axes (z, y, x) by an angle in radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [other for other in range(3) if other != axis]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,20 @@ class BestYet:
         Best mean Dice; below 0 before the first look.
     looks_since
         Looks since the best one.
+    at_start
+        Mean Dice of the weights that training began from, which is none of the looks; None where
+        it was not measured.
     """
 
     dice: float = -1.0
     looks_since: int = 0
+    at_start: float | None = None
 
     def after(self, dice: float) -> BestYet:
         """What is known after another look."""
         if dice > self.dice:
-            return BestYet(dice, 0)
-        return BestYet(self.dice, self.looks_since + 1)
+            return replace(self, dice=dice, looks_since=0)
+        return replace(self, looks_since=self.looks_since + 1)
 
 
 def save_checkpoint(

@@ -39,6 +39,8 @@ class Outcome:
         Whether somebody stopped it.
     early
         Whether it ended because validation found nothing better any more.
+    dice_at_start
+        That of the weights it began from; None where they were none or nothing was measured.
     """
 
     weights: Path | None
@@ -46,6 +48,7 @@ class Outcome:
     dice: float
     stopped: bool
     early: bool = False
+    dice_at_start: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ def follow(course: Course[ModelT, ExampleT], member: Member, *, resume: bool) ->
     stopped = early = False
     try:
         with stopping_between_steps() as wants_to_stop:
+            if not resume:
+                best = writer.before_first_step(best)
             stream = course.examples(state.step)
             for progress in training_steps(
                 state, stream, course.loop, course.loss_of, wants_to_stop
@@ -120,7 +125,14 @@ def follow(course: Course[ModelT, ExampleT], member: Member, *, resume: bool) ->
         writer.finish(best)
     finally:
         writer.close()
-    return Outcome(course.weights.written(settings.output), state.step, best.dice, stopped, early)
+    return Outcome(
+        course.weights.written(settings.output),
+        state.step,
+        best.dice,
+        stopped,
+        early,
+        best.at_start,
+    )
 
 
 def loop_settings(settings: RunSettings, cases: int, windows: int) -> LoopSettings:

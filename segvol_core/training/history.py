@@ -45,6 +45,12 @@ class History:
         self._writer.writerows(kept)
         self._board = _tensorboard(folder, first_step)
 
+    def note_start(self, dice: float, kinds: Mapping[str, float]) -> None:
+        """Write what was measured before the first step."""
+        self._write({"step": 0, "minutes": 0.0, **_dice_columns(dice, kinds)})
+        if self._board is not None:
+            self._board.add_scalar("dice", dice, 0)
+
     def note(
         self, progress: Progress, dice: float | None, kinds: Mapping[str, float] | None
     ) -> None:
@@ -57,10 +63,8 @@ class History:
             "loss": repr(progress.loss),
         }
         if dice is not None:
-            line["dice"] = repr(dice)
-            line |= {f"dice_{kind}": repr(value) for kind, value in (kinds or {}).items()}
-        self._writer.writerow(line)
-        self._file.flush()
+            line |= _dice_columns(dice, kinds or {})
+        self._write(line)
         if self._board is not None:
             for name in ("learning_rate", "loss", "dice"):
                 if name in line:
@@ -73,6 +77,14 @@ class History:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+    def _write(self, line: Mapping[str, str | float]) -> None:
+        self._writer.writerow(line)
+        self._file.flush()
+
+
+def _dice_columns(dice: float, kinds: Mapping[str, float]) -> dict[str, str]:
+    return {"dice": repr(dice), **{f"dice_{kind}": repr(value) for kind, value in kinds.items()}}
 
 
 def _lines_until(path: Path, step: int) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,7 @@ from torch import Tensor
 from segvol_core.model.config import Size3
 from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
-from segvol_core.training.augmentation import Geometry, Positions, Strength
+from segvol_core.training.augmentation import Geometry, Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.prompt_simulation import box_of
 from segvol_core.training.targets import MIN_VOXELS, BoolArray, WindowTargets, label_mask, part_of
@@ -108,11 +109,10 @@ class StructureWindows:
             regions = not self._structures or (bool(self._regions) and rng.random() < region_share)
             boxes = self._regions if regions else self._structures
             value = list(boxes)[int(rng.integers(len(boxes)))]
-            positions, around = self._place(boxes[value], strength, rng)
-            indices = torch.stack(torch.meshgrid(*positions, indexing="ij"))
-            geometry = Geometry(indices, nearest=False)
+            geometry, around = self._place(boxes[value], strength, rng)
             shown = WindowTargets(self._case, geometry)
             target = shown.region_mask(value) if regions else shown.label_mask(value)
+            around = _where_it_is_seen(around, target)
             if (
                 regions
                 and not clicks
@@ -129,22 +129,22 @@ class StructureWindows:
 
     def _place(
         self, box: FloatArray, strength: Strength, rng: np.random.Generator
-    ) -> tuple[Positions, FloatArray]:
-        """A window that shows a box, or a part of a large one: image indices, and the box in it."""
+    ) -> tuple[Geometry, FloatArray]:
+        """A window that shows a box, or a part of a large one, and the box round that box in it."""
         low, high = box[:3], box[3:]
         extent = high - low + 1
         stretch = strength.scale ** (0.6 * rng.uniform(-1, 1) + 0.4 * rng.uniform(-1, 1, 3))
         room = (extent - _SEEN_OF_A_LARGE_BOX * self._window * stretch) / 2
         middle = (low + high) / 2 + rng.uniform(-1, 1, 3) * np.maximum(room, _LEAST_SHIFT)
         step = stretch * np.where(rng.random(3) < np.array(strength.flips), -1, 1)
-        z, y, x = (
-            torch.from_numpy(m + s * (np.arange(n) - (n - 1) / 2)).float()
-            for m, s, n in zip(middle, step, self._window, strict=True)
-        )
+        matrix = augment.rotation(rng.uniform(-1, 1, 3) * strength.rotation) * step[None, :]
+        offsets = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in self._window), indexing="ij")
+        indices = np.tensordot(matrix, np.stack(offsets), axes=1) + middle[:, None, None, None]
         # From side to side, since voxels of window and image are not of the same size.
-        sides = np.stack([low - 0.5, high + 0.5])
-        inside = np.sort((sides - middle) / step + (self._window - 1) / 2, axis=0)
-        return (z, y, x), np.concatenate([inside[0] + 0.5, inside[1] - 0.5])
+        corners = np.array(list(itertools.product(*zip(low - 0.5, high + 0.5, strict=True))))
+        inside = np.linalg.solve(matrix, (corners - middle).T).T + (self._window - 1) / 2
+        box = np.concatenate([inside.min(axis=0) + 0.5, inside.max(axis=0) - 0.5])
+        return Geometry(torch.from_numpy(indices).float(), nearest=False), box
 
     def _holds(self, box: FloatArray) -> bool:
         return bool((box[:3] >= 0).all() and (box[3:] <= self._window - 1).all())
@@ -156,6 +156,19 @@ class StructureWindows:
         z, y, x = (torch.arange(int(n)).float() for n in self._window)
         part = part_of((target, target), (z, y, x), rng)
         return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
+
+
+def _where_it_is_seen(around: FloatArray, target: BoolArray) -> FloatArray:
+    """A box with its sides where a target has its own, as far as the window shows them.
+
+    The box round a turned box is larger than what is in it.
+    """
+    if not target.any():
+        return around
+    seen = box_of(target).astype(np.float64)
+    last = np.array(target.shape) - 1
+    cut = np.concatenate([seen[:3] == 0, seen[3:] == last])
+    return np.where(cut, around, seen)
 
 
 def draw_kind(rng: np.random.Generator) -> Kind:

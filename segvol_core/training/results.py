@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,16 @@ class ResultWriter:
         self._history = History(settings.output, state.step) if member.leads else None
         self._said_at = -math.inf
 
+    def before_first_step(self, best: BestYet) -> BestYet:
+        """Look how good the weights are that training begins from, where that is wanted."""
+        if self._validation is None or not self._validation.at_start:
+            return best
+        dice, kinds = told_by_the_leader(self._member, self._validation.look)
+        if self._history is not None:
+            self._history.note_start(dice, kinds)
+            _log.info("  0 %% | step 0 | validation Dice %.3f", dice)
+        return replace(best, at_start=dice)
+
     def after_step(self, progress: Progress, best: BestYet) -> BestYet:
         """Look, log and save where it is time; returns what validation knows now."""
         dice, kinds = None, None
@@ -134,4 +144,6 @@ class ResultWriter:
         }
         if best.dice >= 0:
             metadata["best_validation_dice"] = f"{best.dice:.4f}"
+        if best.at_start is not None:
+            metadata["validation_dice_at_start"] = f"{best.at_start:.4f}"
         self._weights.save(self._settings.output / name, metadata)

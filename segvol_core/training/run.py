@@ -16,6 +16,7 @@ from segvol_core.training.preparation import Training, digest, prepare_training
 from segvol_core.training.recognition import Recognition
 from segvol_core.training.results import BEST, LAST, Weights
 from segvol_core.training.settings import TrainingSettings
+from segvol_core.training.start import starts_anew
 from segvol_core.training.state import TrainingState
 from segvol_core.training.streams import NumberedExamples
 from segvol_core.training.team import Member
@@ -47,7 +48,12 @@ def _course(training: Training, member: Member, device: torch.device) -> Course[
         precision=loop.precision,
     )
     examples = NumberedExamples(cases, model.config.window, settings.examples, settings.seed)
-    look = functools.partial(zoom_out_look, state.average, kept[: settings.validation.cases])
+    validation = Validation(
+        functools.partial(zoom_out_look, state.average, kept[: settings.validation.cases]),
+        settings.validation.every_steps,
+        settings.validation.patience,
+        at_start=not starts_anew(settings),
+    )
     return Course(
         settings=settings,
         state=state,
@@ -56,7 +62,5 @@ def _course(training: Training, member: Member, device: torch.device) -> Course[
         loop=loop,
         weights=Weights(functools.partial(save_model, state.average), LAST, BEST),
         cases=digest(training.records, model.config),
-        validation=Validation(look, settings.validation.every_steps, settings.validation.patience)
-        if kept
-        else None,
+        validation=validation if kept else None,
     )

@@ -99,7 +99,7 @@ def begin_from_images(
 
 
 def begin_from(model: SegVol, trained: SegVol) -> None:
-    """Take the weights of a trained network, which may be without the U-Nets of this one.
+    """Take the weights of a trained network, which may be without U-Nets of this one, or levels.
 
     Raises
     ------
@@ -107,8 +107,7 @@ def begin_from(model: SegVol, trained: SegVol) -> None:
         If the two differ in anything else.
     """
     weights = trained.state_dict()
-    missing = [part for part in _UNETS if getattr(trained, part) is None]
-    own = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in missing}
+    own = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in _UNETS}
     try:
         model.load_state_dict({**own, **weights})
     except RuntimeError as error:

@@ -18,6 +18,7 @@ STARTER = SegVolConfig(
     prompt_priors=True,
     refinement_width=16,
     region_network_width=16,
+    region_network_levels=4,
     # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
     hounsfield_levels=(
         (-1000, 0.0),

@@ -38,11 +38,14 @@ class Validation:
         Steps between two looks.
     patience
         The training ends after so many looks without a better one; None never ends it early.
+    at_start
+        Whether to look before the first step, too, to see what training is worth.
     """
 
     look: Callable[[], Look]
     every_steps: int
     patience: int | None
+    at_start: bool = False
 
 
 def zoom_out_look(model: SegVol, cases: Sequence[TrainingCase]) -> Look:

@@ -30,7 +30,7 @@ from segvol_core.weights import load_model
 
 WITH_REGIONS = replace(TINY, prompt_priors=True, refinement_width=4, region_network_width=4)
 ON_WINDOWS = LoopSettings(steps=3, learning_rate=2e-3, optimiser="adamw")
-TURNED = Strength(flips=(0.5, 0.5, 0.5))
+TURNED = Strength(flips=(0.5, 0.5, 0.5), rotation=0.25)
 
 
 @pytest.mark.parametrize("region_share", [0.0, 1.0])
@@ -41,7 +41,7 @@ def test_structures_lie_in_the_boxes_round_them(folder: Path, region_share: floa
         source = StructureWindows(case, WITH_REGIONS.window, region_share)
         if source.is_empty:
             continue
-        for _ in range(40):
+        for _ in range(100):
             shown = source.draw(rng, TURNED, "box")
             box, target = shown.around, shown.target
             assert tuple(shown.image.shape) == target.shape == WITH_REGIONS.window
