@@ -57,8 +57,15 @@ class TrainingCase:
     parts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
-def read_index(folder: Path) -> list[CaseRecord]:
+def read_index(folder: Path, images: Path | None = None) -> list[CaseRecord]:
     """Records of a training folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``index.json`` and what it names.
+    images
+        Where the CTs are, if elsewhere: for a folder of nothing but labels.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def read_index(folder: Path) -> list[CaseRecord]:
         raise TrainingDataError(f"{folder} has no index.json that lists its cases.")
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))
-        records = [_record(folder, values) for values in listed]
+        records = [_record(folder, images or folder, values) for values in listed]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingDataError(f"{index} is not a list of cases: {error!r}.") from error
     for record in records:
@@ -153,13 +160,13 @@ def number_structures(
     return label_values, parts
 
 
-def _record(folder: Path, values: dict[str, Any]) -> CaseRecord:
+def _record(folder: Path, images: Path, values: dict[str, Any]) -> CaseRecord:
     labels = values["labels"]
     return CaseRecord(
         name=str(values["case"]),
         split=str(values["split"]),
         dataset=str(values.get("dataset", "")),
-        image=folder / values["image"],
+        image=images / values["image"],
         labels=None if labels is None else folder / labels,
         label_values={name: int(value) for name, value in (values["label_map"] or {}).items()},
     )

@@ -103,6 +103,7 @@ def train_starter(
     settings: LoopSettings | None,
     window_settings: LoopSettings | None = None,
     *,
+    drawn_labels: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
     workers: int = 1,
@@ -122,6 +123,8 @@ def train_starter(
     settings, window_settings
         Of the training of the whole, and of that of the region network alone after it; either
         may be left out.
+    drawn_labels
+        Further labels of CTs in ``folder``, with an ``index.json`` of their own.
     start
         Weights to go on from.
     frozen
@@ -137,6 +140,8 @@ def train_starter(
         If the network has no such part to freeze.
     """
     records = read_index(folder)
+    if drawn_labels is not None:
+        records += read_index(drawn_labels, images=folder)
     torch.manual_seed(seed)
     config = replace(config, trained_names=taught_names(records))
     model = SegVol(config)
@@ -195,6 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m segvol_core.training.starter", description="Train the starter weights."
     )
     parser.add_argument("folder", type=Path, help="CTs with an index.json")
+    parser.add_argument(
+        "--drawn-labels", type=Path, metavar="LABELS", help="further labels of these CTs"
+    )
     parser.add_argument("--output", type=Path, default=Path("Resources/starter.safetensors"))
     parser.add_argument("--minutes", type=float, help="time spent in training steps")
     parser.add_argument("--steps", type=int, help="number of training steps")
@@ -233,10 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_flush_denormal(True)
     try:
         train_starter(
-            options.folder, options.output, settings, window_settings, seed=options.seed,
-            device=options.device, workers=options.workers, cache=options.cache,
-            start=options.start, frozen=options.freeze,
-            checkpoint_minutes=options.checkpoint_minutes,
+            options.folder, options.output, settings, window_settings,
+            drawn_labels=options.drawn_labels, seed=options.seed, device=options.device,
+            workers=options.workers, cache=options.cache, start=options.start,
+            frozen=options.freeze, checkpoint_minutes=options.checkpoint_minutes,
         )  # fmt: skip
     except SegVolError as error:
         _log.error("%s", error)

@@ -18,6 +18,9 @@ from segvol_core.training.region_training import window_stream
 
 _MANY_STRUCTURES = 20
 _HEAD_AND_NECK = "OpenKBP"
+_DRAWN = "drawn labels"
+_THICK = 80
+"""Planes from which on a case shows windows enough."""
 _NOT_IN_A_HEAD = (
     "liver", "spleen", "kidney_left", "kidney_right", "stomach", "pancreas", "gallbladder",
     "urinary_bladder", "hip_left", "hip_right", "femur_left", "femur_right", "vertebrae_L3",
@@ -33,6 +36,8 @@ class Recipe:
     ----------
     many_structures, some_structures, one_structure, none
         Shares of examples from cases with so many annotated structures.
+    drawn
+        The share of those with fewer than many that have drawn labels: of spines.
     volumes, batches, masks
         Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
         than its window, and masks of other windows teach more.
@@ -40,10 +45,11 @@ class Recipe:
         Per step and worker, for the region network alone.
     """
 
-    many_structures: float = 0.40
-    some_structures: float = 0.34
-    one_structure: float = 0.06
-    none: float = 0.20
+    many_structures: float = 0.50
+    some_structures: float = 0.26
+    drawn: float = 0.06
+    one_structure: float = 0.05
+    none: float = 0.13
     volumes: int = 3
     batches: int = 1
     masks: int = 4
@@ -94,6 +100,7 @@ def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.flo
     share_of = {
         "many": recipe.many_structures,
         "some": recipe.some_structures,
+        "drawn": recipe.drawn,
         "one": recipe.one_structure,
         "none": recipe.none,
     }
@@ -101,7 +108,9 @@ def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.flo
         count = len(case.label_values)
         if count >= _MANY_STRUCTURES:
             # A thin slab shows the same window again and again.
-            weights["many"][index] = float(case.image.shape[0] * count)
+            weights["many"][index] = float(min(case.image.shape[0], _THICK) * count)
+        elif case.dataset.endswith(_DRAWN):
+            weights["drawn"][index] = 1.0
         elif count > 1:
             weights["some"][index] = 1.0
         else:

@@ -1,10 +1,11 @@
 """The one command that makes the starter."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from index_folder import TINY
+from index_folder import TINY, two_organs, write
 
 from segvol_core.training import starter
 from segvol_core.training.loop import LoopSettings
@@ -54,6 +55,21 @@ def test_frozen_parts_stay_as_they_are(folder: Path, tmp_path: Path) -> None:
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert "mask_decoder" in changed
     assert "image_encoder" not in changed
+
+
+def test_labels_drawn_for_a_ct_of_the_folder_are_learnt_too(folder: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    _, labels = two_organs()
+    write(labels, drawn / "second.nii.gz", upside_down=False)
+    record = {
+        "case": "second drawn", "split": "train", "dataset": "made, drawn labels",
+        "image": "second_ct.nii.gz", "labels": "second.nii.gz", "label_map": {"heart": 1},
+    }  # fmt: skip
+    (drawn / "index.json").write_text(json.dumps([record]))
+    output = tmp_path / "a.safetensors"
+    starter.train_starter(folder, output, LoopSettings(steps=1), drawn_labels=drawn, config=TINY)
+    assert load_model(output).config.trained_names == ("heart", "liver", "spleen")
 
 
 def test_the_command_says_what_is_missing(
