@@ -97,8 +97,12 @@ class ClientEngine:
         if self._pump is not None:
             self._pump.cancel(segment_id)
 
+    def has_news(self) -> bool:
+        """Whether a poll would bring something; takes about a millisecond, and up to ten."""
+        return self._pump is not None and self._pump.has_news()
+
     def poll(self) -> list[EngineUpdate]:
-        """Return what is new; takes about a millisecond."""
+        """Return what is new; takes about a millisecond, and up to ten."""
         if self._imports is not None and self._imports.is_alive():
             time.sleep(_YIELD_SECONDS)
         self._status = self._reach.poll()

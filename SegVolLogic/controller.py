@@ -1,8 +1,9 @@
 """The state machine behind the panel, which a script can drive as well.
 
 Everything happens in the methods called here: there are no threads, and no callbacks from Slicer
-but for the beginning and the end of a drag. `poll` looks at the scene and at the engine; a panel
-calls it from a timer, about twenty times a second.
+but for points that are placed and the beginning and the end of a drag. `poll` looks at the scene
+and at the engine; a panel calls it from a timer, about twenty times a second, and besides as soon
+as it is told that something was `Placed` or `has_news` says so.
 """
 
 from __future__ import annotations
@@ -343,6 +344,13 @@ class SegVolController:
         self._changed()
 
     # Time passing
+
+    def has_news(self) -> bool:
+        """Whether what is waited for has come further, so that `poll` should be called now.
+
+        Takes about a millisecond, and up to ten.
+        """
+        return not self._closed and self._requests.engine.has_news()
 
     def poll(self) -> None:
         """Look at what has happened in the scene and in the engine, and go on."""

@@ -117,5 +117,8 @@ class Engine(Protocol):
     def cancel(self, segment_id: str) -> None:
         """Wait for a segment no longer."""
 
+    def has_news(self) -> bool:
+        """Whether `poll` would bring something; may be asked more often than that."""
+
     def poll(self) -> list[EngineUpdate]:
         """Return what is new."""

@@ -39,5 +39,10 @@ class PrintedLines:
     lines: tuple[str, ...]
 
 
-Event = StateChanged | ResultWritten | Said | PrintedLines
+@dataclass(frozen=True)
+class Placed:
+    """A prompt was placed in a view, or dragged: `poll` takes it over."""
+
+
+Event = StateChanged | ResultWritten | Said | PrintedLines | Placed
 Listener = Callable[[Event], None]

@@ -10,6 +10,7 @@ from segvol_core.prompts import Prompts, place
 from segvol_core.volume import Volume
 from SegVolLogic.announcements import Announcements
 from SegVolLogic.errors import SceneError
+from SegVolLogic.events import Placed
 from SegVolLogic.prompt_changes import same_prompts, what_changed
 from SegVolLogic.prompt_markups import PromptMarkups
 from SegVolLogic.prompt_nodes import PromptNodes
@@ -40,7 +41,7 @@ class PromptDisplay:
     def __init__(self, scene: Any, bench: Workbench, announcements: Announcements) -> None:
         self._bench = bench
         self._announcements = announcements
-        self._markups = PromptMarkups(scene)
+        self._markups = PromptMarkups(scene, lambda: announcements.tell(Placed()))
         self._readable = True
         self._shown: Prompts | None = None
 

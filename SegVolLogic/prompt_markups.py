@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +20,19 @@ from SegVolLogic.prompt_nodes import (
 
 
 class PromptMarkups:
-    """Prompt nodes of a scene, which may vanish with it at any time and are added again then."""
+    """Prompt nodes of a scene, which may vanish with it at any time and are added again then.
 
-    def __init__(self, scene: Any) -> None:
+    Parameters
+    ----------
+    scene
+        Where they are added.
+    on_placed
+        Called when a point has been placed or a drag has ended, from within Slicer's event.
+    """
+
+    def __init__(self, scene: Any, on_placed: Callable[[], None]) -> None:
         self._scene = scene
+        self._on_placed = on_placed
         self._nodes = PromptNodes()
         self._observations: list[tuple[Any, int]] = []
         self._dragged: set[str] = set()
@@ -116,6 +126,7 @@ class PromptMarkups:
         for event, handler in (
             (markups.PointStartInteractionEvent, self._drag_begins),
             (markups.PointEndInteractionEvent, self._drag_ends),
+            (markups.PointPositionDefinedEvent, lambda _caller, _event: self._on_placed()),
         ):
             self._observations.append((node, node.AddObserver(event, handler)))
         self._nodes = replace(self._nodes, **{role: node})
@@ -133,3 +144,4 @@ class PromptMarkups:
 
     def _drag_ends(self, caller: Any, _event: str) -> None:
         self._dragged.discard(caller.GetID())
+        self._on_placed()

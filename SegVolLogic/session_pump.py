@@ -1,7 +1,9 @@
 """A thread that talks to an inference process, so that Slicer's own never waits for a network.
 
-In Slicer a Python thread runs only when the main one lets it, which `SessionPump.take` does for a
-moment; what takes time here (sending chunks, waiting for answers) needs no Python meanwhile.
+In Slicer a Python thread runs only when the main one lets it, which `SessionPump.has_news` and
+`take` do: for a moment, and longer while the thread is on its way to a mask, as each of its steps
+would else wait for the next moment. What takes long here (sending chunks, waiting for answers)
+needs no Python meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from segvol_core.client import Connection, RemoteSession, RemoteUpdate
 from segvol_core.connection import ServerGoneError
@@ -24,6 +26,8 @@ _NEWS_SECONDS = 0.04
 _IDLE_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 _YIELD_SECONDS = 0.0005
+_ON_ITS_WAY_SECONDS = 0.01
+"""How long the thread is let run at once: a server on this computer answers sooner."""
 
 Connect = Callable[[], Connection]
 
@@ -71,51 +75,76 @@ class SessionPump:
         self._session: RemoteSession | None = None
         self._tickets: dict[str, int] = {}
         self._stuck = False
+        self._reached = False
         self._ended = False
+        self._resting = threading.Event()
         # A daemon: an application that quits does not wait for a server.
         self._thread = threading.Thread(target=self._run, name="SegVol client", daemon=True)
         self._thread.start()
 
     def use_volume(self, volume: Volume | None) -> None:
         """Send another volume in place of the one that there is."""
-        self._commands.put(lambda: self._use_volume(volume))
+        self._command(lambda: self._use_volume(volume))
 
     def request(self, ticket: int, wanted: Mapping[str, Wish]) -> None:
         """Ask for segments, together."""
-        self._commands.put(lambda: self._request(ticket, wanted))
+        self._command(lambda: self._request(ticket, wanted))
 
     def cancel(self, segment_id: str) -> None:
         """Wait for a segment no longer."""
-        self._commands.put(lambda: self._cancel(segment_id))
+        self._command(lambda: self._cancel(segment_id))
 
     def end(self) -> None:
         """End the thread in its own time; the server forgets the volume."""
-        self._commands.put(self._end)
+        self._command(self._end)
+
+    def has_news(self) -> bool:
+        """Whether there is something to take, perhaps after letting the thread run."""
+        if self._news.empty():
+            time.sleep(_YIELD_SECONDS)
+            self._resting.wait(_ON_ITS_WAY_SECONDS)
+        return not self._news.empty()
 
     def take(self) -> list[News]:
-        """Return what is new, after giving the thread a moment to run."""
-        time.sleep(_YIELD_SECONDS)
+        """Return what is new, perhaps after letting the thread run."""
+        self.has_news()
         news = []
         with contextlib.suppress(queue.Empty):
             while True:
                 news.append(self._news.get_nowait())
         return news
 
+    def _command(self, command: Callable[[], None]) -> None:
+        self._resting.clear()
+        self._commands.put(command)
+
     # All below runs in the thread.
 
     def _run(self) -> None:
         while not self._ended:
-            command = self._next_command(0.001 if self._busy else _IDLE_SECONDS)
+            command = self._next_command()
             if command is not None:
                 command()
             elif self._busy:
                 self._work()
+        self._resting.set()
 
-    def _next_command(self, wait_seconds: float) -> Callable[[], None] | None:
+    def _next_command(self) -> Callable[[], None] | None:
+        with contextlib.suppress(queue.Empty):
+            return self._commands.get_nowait()
+        if not self._busy:
+            with contextlib.suppress(queue.Empty), self._rest():
+                return self._commands.get(timeout=_IDLE_SECONDS)
+        return None
+
+    @contextlib.contextmanager
+    def _rest(self) -> Iterator[None]:
+        """What is done within needs no Python for long: nobody is to wait for it."""
+        self._resting.set()
         try:
-            return self._commands.get(timeout=wait_seconds)
-        except queue.Empty:
-            return None
+            yield
+        finally:
+            self._resting.clear()
 
     @property
     def _busy(self) -> bool:
@@ -131,22 +160,28 @@ class SessionPump:
         try:
             updates = self._progress()
         except ServerGoneError as error:
+            self._reached = False
             self._news.put(Lost(error, tries_again=True))
-            time.sleep(_RETRY_SECONDS)
+            with self._rest():
+                time.sleep(_RETRY_SECONDS)
             return
         except SegVolError as error:
             # The server does not take the volume, the token or this client: asking again is vain.
             self._stuck = True
+            self._reached = False
             self._news.put(Lost(error, tries_again=False))
             return
-        self._news.put(Reached())
+        if not self._reached:
+            self._reached = True
+            self._news.put(Reached())
         for update in updates:
             self._news.put(self._translated(update))
 
     def _progress(self) -> list[RemoteUpdate]:
         """Do the next thing that there is to do."""
         if self._connection is None:
-            self._connection = self._connect()
+            with self._rest():
+                self._connection = self._connect()
             return []
         if self._session is None:
             if self._volume is not None:
@@ -155,7 +190,10 @@ class SessionPump:
                     self._request(ticket, wanted)
                 self._unsent.clear()
             return []
-        return self._session.poll(_NEWS_SECONDS)
+        if not self._session.uploaded:
+            with self._rest():
+                return self._session.poll()
+        return self._session.poll(_NEWS_SECONDS, self._rest)
 
     def _translated(self, update: RemoteUpdate) -> EngineUpdate:
         segment_id = update.segment or ""

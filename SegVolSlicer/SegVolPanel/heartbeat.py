@@ -39,6 +39,9 @@ class Heartbeat:
         self.longest_seconds = 0.0
         self._timer = qt.QTimer(parent)
         self._timer.connect("timeout()", self._tick)
+        self._at_once = qt.QTimer(parent)
+        self._at_once.setSingleShot(True)
+        self._at_once.connect("timeout()", self._tick)
 
     @property
     def running(self) -> bool:
@@ -51,9 +54,15 @@ class Heartbeat:
         self._faulty = False
         self._timer.start(self._milliseconds)
 
+    def soon(self) -> None:
+        """Beat once more, as soon as Slicer has done what it is at."""
+        if self.running and not self._faulty:
+            self._at_once.start(0)
+
     def stop(self) -> None:
         """Beat no more."""
         self._timer.stop()
+        self._at_once.stop()
 
     def _tick(self) -> None:
         if self._beating:  # Slicer lets timers go on while it adds a node

@@ -8,14 +8,15 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from SegVolLogic.controller import SegVolController
-from SegVolLogic.events import Event, PrintedLines, Said, StateChanged
-from SegVolLogic.states import ControllerState
+from SegVolLogic.events import Event, Placed, PrintedLines, Said, StateChanged
+from SegVolLogic.states import ControllerState, Phase
 from SegVolPanel.attempt import attempts
 from SegVolPanel.data_section import DataSection
 from SegVolPanel.engine_keeper import EngineKeeper
 from SegVolPanel.engine_section import stored_choice
 from SegVolPanel.heartbeat import Heartbeat
 from SegVolPanel.installation_news import InstallationNews
+from SegVolPanel.listening import Listening
 from SegVolPanel.lit_buttons import light_while_on
 from SegVolPanel.name_suggestions import NameSuggestions
 from SegVolPanel.prompt_section import PromptSection
@@ -78,6 +79,7 @@ class Panel:
         self.ui.shortcutsSection.collapsed = True
         self._memory = SceneMemory(slicer.mrmlScene, self.controller, self._scene_closes)
         self.heartbeat = Heartbeat(self.widget, self.poll, self._fault)
+        self._listening = Listening(self.widget, self.controller.has_news, self.heartbeat.soon)
         self._memory.recall()
         self._data.choose_what_is_selected()
         self._show(self.controller.state)
@@ -109,6 +111,7 @@ class Panel:
         self._prompts.stop_placing()
         self._shortcuts.deactivate()
         self.heartbeat.stop()
+        self._listening.go_on(False)
         self._memory.close()
         self._results.close()
         self._engine.close()
@@ -129,6 +132,8 @@ class Panel:
         self._show(state)
         if not (self._shown or self.controller.busy or self._engine.busy):
             self.heartbeat.stop()
+        waiting = state.phase in (Phase.UPLOADING, Phase.RUNNING)
+        self._listening.go_on(waiting and self.heartbeat.running)
 
     # What is shown
 
@@ -140,6 +145,8 @@ class Panel:
             self._show(event.state)
         elif isinstance(event, Said):
             self.status.notice(event.message, problem=event.problem)
+        elif isinstance(event, Placed):
+            self.heartbeat.soon()
         elif isinstance(event, PrintedLines):
             self._news.hear(event.lines)
             self._engine.add_log(event.lines)

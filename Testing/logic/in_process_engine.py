@@ -127,6 +127,9 @@ class InProcessEngine:
         self._wanted.pop(segment_id, None)
         self._running.pop(segment_id, None)
 
+    def has_news(self):
+        return True
+
     def poll(self):
         if self.status.state is not EngineState.READY:
             return []

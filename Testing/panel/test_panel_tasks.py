@@ -90,6 +90,17 @@ def test_the_coarse_mask_comes_first(make_desk, process, monkeypatch):
     assert stages == [EngineStage.COARSE, EngineStage.FINAL]
 
 
+def test_neither_a_click_nor_its_answer_waits_for_the_panels_timer(desk, volume):
+    desk.wait()
+    desk.click(desk.ui.addButton)
+    desk.panel.heartbeat._timer.setInterval(600_000)
+    desk.place(volume, ORGAN_IJK)
+    desk.until(lambda: desk.state.running)
+    desk.wait()
+    assert desk.has(volume, ORGAN_IJK)
+    assert not desk.panel._listening.listens
+
+
 def test_cancelling_leaves_the_prompts_and_run_goes_on_with_them(desk, volume):
     desk.wait()
     desk.click(desk.ui.addButton)
