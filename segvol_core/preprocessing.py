@@ -89,9 +89,13 @@ class PreparedVolume:
             mask[z, y, x] = (region > 0).numpy()
             return mask
         slices = torch.tensordot(axes[0].weights, region, dims=1)
-        for index, plane in zip(range(z.start, z.stop), slices, strict=True):
-            enlarged = axes[1].weights @ plane @ axes[2].weights.T
-            mask[index, y, x] = (enlarged > 0).numpy()
+        to_columns = axes[2].weights.T.contiguous()
+        for plane, found_here in zip(slices, mask[z, y, x], strict=True):
+            rows = (axes[1].weights @ plane).numpy()
+            # Between two values that are not above 0 nothing is.
+            kept = np.flatnonzero(rows.max(axis=1) > 0)
+            enlarged = torch.from_numpy(rows[kept]) @ to_columns
+            found_here[kept] = (enlarged > 0).numpy()
         return mask
 
 
