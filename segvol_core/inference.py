@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segvol_core import zoom
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
+from segvol_core.name_answers import NameAnswers, spread
 from segvol_core.preprocessing import bounding_box, zoom_out
 from segvol_core.region_answers import RegionAnswers, hear_also
 from segvol_core.zoom import ImagePrompt, Placement, Region, Window
@@ -61,6 +63,8 @@ class _Focus:
 
     Attributes
     ----------
+    coarse
+        Logits of zooming out, or the cells of a name network if ``named``.
     in_region
         What the region network is asked, beside the windows or in their place; or None.
     """
@@ -70,6 +74,7 @@ class _Focus:
     region: Region | None
     prompts: dict[Window, _WindowPrompt]
     in_region: ImagePrompt | None = None
+    named: bool = False
     low_resolution: dict[Window, Tensor] = field(default_factory=dict)
 
     @property
@@ -116,6 +121,9 @@ class ZoomOutZoomIn:
             self._region_answers = RegionAnswers(
                 model.region_network, image, self._window, encoder.device
             )
+        self._name_answers: NameAnswers | None = None
+        if model.name_network is not None:
+            self._name_answers = NameAnswers(model.name_network, image, encoder.device)
         self._overview: Tensor | None = None
         self._text_embeddings: dict[str, Tensor] = {}
 
@@ -141,11 +149,18 @@ class ZoomOutZoomIn:
     def look_for(self, texts: Sequence[str], window: Window) -> tuple[Tensor, Tensor]:
         """Logits (n, D, H, W) of texts in the whole image zoomed out, and in one window of it."""
         vectors = torch.cat([self._embed_text(text) for text in texts])
-        whole_prompt = _WindowPrompt(None, None)
-        whole = self._model.upscale(
-            self._decode(self._zoomed_out, self.look_at_whole(), whole_prompt, vectors)
-        )[:, 0]
-        coarse = [self._coarse_in(window, self._expand(logits)) for logits in whole]
+        if self._name_answers is not None:
+            cells = self._name_answers.cells(vectors)
+            whole = F.adaptive_avg_pool3d(cells, self._window)
+            expanded = spread(cells, self._shape)
+            coarse = [self._coarse_in(window, logits) for logits in expanded]
+        else:
+            whole = self._model.upscale(
+                self._decode(
+                    self._zoomed_out, self.look_at_whole(), _WindowPrompt(None, None), vectors
+                )
+            )[:, 0]
+            coarse = [self._coarse_in(window, self._expand(logits)) for logits in whole]
         known = [logits for logits in coarse if logits is not None]
         prompt = _WindowPrompt(None, None, torch.cat(known) if known else None)
         ((_, embedding),) = self._encoder.embed([window])
@@ -207,14 +222,9 @@ class ZoomOutZoomIn:
     def _look(self, prompt: ImagePrompt) -> tuple[_Focus, Tensor]:
         """Coarse mask of a prompt, and where to zoom in for it."""
         vector = None if prompt.text is None else self._embed_text(prompt.text)
-        box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
-        points = None
-        if len(prompt.points):
-            points = zoom.zoom_out_points(prompt, self._shape, self._window)
-        low = self._decode(
-            self._zoomed_out, self.look_at_whole(), _WindowPrompt(points, box), vector
-        )
-        logits = self._expand(self._upscale(low))
+        named = self._name_answers is not None and prompt.is_only_a_name
+        low = self._zoom_out(prompt, vector, named=named)
+        logits = self._coarse_logits(low, named=named)
 
         in_region = None
         if self._region_answers is not None and self._region_answers.can_answer(prompt):
@@ -226,14 +236,30 @@ class ZoomOutZoomIn:
             self._add_what_the_user_said(foreground, prompt)
         found = self._where_to_look(foreground, prompt)
         if found is None:
-            return _Focus(low, vector, None, {}, in_region), logits
+            return _Focus(low, vector, None, {}, in_region, named), logits
         region = zoom.region_of_interest(found, self._shape, self._window)
         windows = self._windows(region, found)
         requests = {
             window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
             for window in windows
         }
-        return _Focus(low, vector, region, requests, in_region), logits
+        return _Focus(low, vector, region, requests, in_region, named), logits
+
+    def _zoom_out(self, prompt: ImagePrompt, vector: Tensor | None, *, named: bool) -> Tensor:
+        """Low-resolution logits of the whole image in one window, or cells of a name network."""
+        if named and self._name_answers is not None and vector is not None:
+            return self._name_answers.cells(vector)
+        box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
+        points = None
+        if len(prompt.points):
+            points = zoom.zoom_out_points(prompt, self._shape, self._window)
+        return self._decode(
+            self._zoomed_out, self.look_at_whole(), _WindowPrompt(points, box), vector
+        )
+
+    def _coarse_logits(self, low: Tensor, *, named: bool) -> Tensor:
+        """What zooming out gave, at the image's shape."""
+        return spread(low, self._shape)[0] if named else self._expand(self._upscale(low))
 
     def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
         """Zoom in on every positive click, and on a box in which nothing was found."""
@@ -296,7 +322,7 @@ class ZoomOutZoomIn:
 
     def _zoomed_in(self, focus: _Focus) -> Tensor:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
-        logits = self._expand(self._upscale(focus.coarse))
+        logits = self._coarse_logits(focus.coarse, named=focus.named)
         if focus.region is not None:
             parts = {
                 window: window.content.clipped_to(focus.region) for window in focus.low_resolution

@@ -51,6 +51,9 @@ class SegVolConfig:
         (``region_network.py``), a multiple of 4; 0 for none, as in the published network.
     region_network_levels
         3 or 4 levels of that U-Net: how far it sees.
+    name_network_width
+        Channels of the U-Net that looks for what is named in the whole image
+        (``name_network.py``), a multiple of 4; 0 for none, as in the published network.
     hounsfield_levels
         Grey value in [0, 1] of some Hounsfield values, rising, between which the others are
         interpolated; or None to normalise each volume by its own foreground, as the paper does.
@@ -77,6 +80,7 @@ class SegVolConfig:
     refinement_width: int = 0
     region_network_width: int = 0
     region_network_levels: int = 3
+    name_network_width: int = 0
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None
     trained_names: tuple[str, ...] | None = None
@@ -88,7 +92,7 @@ class SegVolConfig:
             raise ValueError(f"window {self.window} is not a multiple of patch {self.patch}")
         if self.width % self.heads or self.width % (2 * self.decoder_heads) or self.width % 8:
             raise ValueError(f"width {self.width} does not fit the numbers of heads")
-        for name in ("refinement_width", "region_network_width"):
+        for name in ("refinement_width", "region_network_width", "name_network_width"):
             width = getattr(self, name)
             if width % 4 or width < 0:
                 raise ValueError(f"{name} {width} is not a multiple of 4")

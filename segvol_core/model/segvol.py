@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segvol_core.model.config import PUBLISHED, SegVolConfig
 from segvol_core.model.image_encoder import ImageEncoder
 from segvol_core.model.mask_decoder import MaskDecoder
+from segvol_core.model.name_network import NameNetwork
 from segvol_core.model.prompt_encoder import PromptEncoder
 from segvol_core.model.prompt_priors import DRAWN_BOX_MAPS, PromptPriors
 from segvol_core.model.refinement import Refinement
@@ -35,6 +36,7 @@ class SegVol(nn.Module):
         self.prompt_priors = PromptPriors(config) if config.prompt_priors else None
         self.refinement = Refinement(config) if config.refinement_width else None
         self.region_network = RegionNetwork(config) if config.region_network_width else None
+        self.name_network = NameNetwork(config) if config.name_network_width else None
 
     def decode(
         self,

@@ -22,9 +22,11 @@ class UNet(nn.Module):
         Channels of the first level, a multiple of 4; each further level has twice as many.
     levels
         3 or 4.
+    outputs
+        Channels of what it gives.
     """
 
-    def __init__(self, channels: int, width: int, levels: int = 3) -> None:
+    def __init__(self, channels: int, width: int, levels: int = 3, outputs: int = 1) -> None:
         super().__init__()
         self.first = Block(channels, width)
         self.down = nn.Conv3d(width, 2 * width, 2, stride=2)
@@ -36,13 +38,13 @@ class UNet(nn.Module):
         self.second_again = Block(2 * width, 2 * width)
         self.up_again = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
         self.first_again = Block(width, width)
-        self.to_logits = nn.Conv3d(width, 1, 1)
+        self.to_logits = nn.Conv3d(width, outputs, 1)
         # Nothing is added before the first step.
         for parameter in self.to_logits.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, meaning: Tensor | None = None) -> Tensor:
-        """Addition to logits (batch, 1, d, h, w).
+        """Addition to logits (batch, outputs, d, h, w).
 
         Parameters
         ----------

@@ -65,7 +65,8 @@ def read_index(folder: Path, images: Path | None = None) -> list[CaseRecord]:
     folder
         Holds ``index.json`` and what it names.
     images
-        Where the CTs are, if elsewhere: for a folder of nothing but labels.
+        Where the CTs are, for a folder of nothing but labels; those that are not there are left
+        out.
 
     Raises
     ------
@@ -82,6 +83,8 @@ def read_index(folder: Path, images: Path | None = None) -> list[CaseRecord]:
         records = [_record(folder, images or folder, values) for values in listed]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingDataError(f"{index} is not a list of cases: {error!r}.") from error
+    if images is not None:
+        records = [record for record in records if record.image.is_file()]
     for record in records:
         for path in (record.image, record.labels):
             if path is not None and not path.is_file():

@@ -26,7 +26,7 @@ from segvol_core.training.settings import TrainingSettings
 from segvol_core.training.starter_network import STARTER
 from segvol_core.weights import load_model
 
-_UNETS = ("refinement", "region_network")
+_UNETS = ("refinement", "region_network", "name_network")
 _NETWORKS = {"starter": STARTER, "segvol": PUBLISHED}
 
 

@@ -25,6 +25,7 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, Progress, train
+from segvol_core.training.name_training import ON_NAMES, train_on_names
 from segvol_core.training.preparation import digest, saying_how_far
 from segvol_core.training.region_training import ON_WINDOWS, train_on_windows
 from segvol_core.training.start import begin_from, freeze, taught_names
@@ -32,12 +33,16 @@ from segvol_core.training.starter_examples import (
     THE_RECIPE,
     Recipe,
     example_stream,
+    named_window_stream,
     prompted_window_stream,
 )
 from segvol_core.training.starter_network import STARTER
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.training.workers import run_in_workers
 from segvol_core.weights import load_model, save_model
+
+DRAWN_LABELS = Path(__file__).with_name("drawn")
+"""Label maps that were drawn for the starter; README.md there says how."""
 
 _SEEDS_APART = 1_000_003
 
@@ -102,8 +107,9 @@ def train_starter(
     output: Path,
     settings: LoopSettings | None,
     window_settings: LoopSettings | None = None,
+    name_settings: LoopSettings | None = None,
     *,
-    drawn_labels: Path | None = None,
+    drawn_labels: Path = DRAWN_LABELS,
     seed: int = 0,
     device: str = "cpu",
     workers: int = 1,
@@ -120,11 +126,11 @@ def train_starter(
     ----------
     folder
         CTs with an ``index.json``.
-    settings, window_settings
-        Of the training of the whole, and of that of the region network alone after it; either
-        may be left out.
+    settings, window_settings, name_settings
+        Of the training of the whole, and after it of the region network and of the name network
+        alone; each may be left out.
     drawn_labels
-        Further labels of CTs in ``folder``, with an ``index.json`` of their own.
+        Further labels, with an ``index.json`` of their own, for those CTs that ``folder`` has.
     start
         Weights to go on from.
     frozen
@@ -139,9 +145,9 @@ def train_starter(
     SettingsError
         If the network has no such part to freeze.
     """
-    records = read_index(folder)
-    if drawn_labels is not None:
-        records += read_index(drawn_labels, images=folder)
+    drawn = read_index(drawn_labels, images=folder)
+    records = read_index(folder) + drawn
+    _log.info("%d CTs, and %d with drawn labels", len(records) - len(drawn), len(drawn))
     torch.manual_seed(seed)
     config = replace(config, trained_names=taught_names(records))
     model = SegVol(config)
@@ -166,19 +172,16 @@ def train_starter(
     trained: list[SegVol] = []
 
     def work(rank: int) -> None:
-        own_seed = seed + _SEEDS_APART * rank
-        leads = rank == 0
-        average = model
-        if settings is not None:
-            examples = example_stream(training, config, recipe, own_seed)
-            average = train(model, examples, settings, reporter if leads else _say_nothing)
-        if window_settings is not None:
-            windows = prompted_window_stream(training, config, recipe, own_seed)
-            line = reporter.line if leads else _say_nothing
-            last = train_on_windows(average, windows, window_settings, line)
-            if leads:
-                reporter.checkpoint(last, average, "region_network_")
-        trained.append(average)
+        trained.append(
+            _one_after_the_other(
+                model,
+                training,
+                (settings, window_settings, name_settings),
+                recipe,
+                seed + _SEEDS_APART * rank,
+                reporter=reporter if rank == 0 else None,
+            )
+        )
 
     # Each worker has one core: sums over threads have no fixed order, so seeds would not repeat.
     threads = torch.get_num_threads()
@@ -188,6 +191,33 @@ def train_starter(
     finally:
         torch.set_num_threads(threads)
     return trained[0]
+
+
+def _one_after_the_other(
+    model: SegVol,
+    cases: Sequence[TrainingCase],
+    lengths: tuple[LoopSettings | None, LoopSettings | None, LoopSettings | None],
+    recipe: Recipe,
+    seed: int,
+    *,
+    reporter: _Reporter | None,
+) -> SegVol:
+    """Train the whole, the region network and the name network, each if it has a length."""
+    whole, regions, names = lengths
+    line = _say_nothing if reporter is None else reporter.line
+    if whole is not None:
+        examples = example_stream(cases, model.config, recipe, seed)
+        model = train(model, examples, whole, _say_nothing if reporter is None else reporter)
+    if regions is not None:
+        windows = prompted_window_stream(cases, model.config, recipe, seed)
+        last = train_on_windows(model, windows, regions, line)
+        if reporter is not None:
+            reporter.checkpoint(last, model, "region_network_")
+    if names is not None:
+        last = train_on_names(model, named_window_stream(cases, recipe, seed), names, line)
+        if reporter is not None:
+            reporter.checkpoint(last, model, "name_network_")
+    return model
 
 
 def _say_nothing(progress: Progress, average: SegVol | None = None) -> None:
@@ -200,9 +230,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m segvol_core.training.starter", description="Train the starter weights."
     )
     parser.add_argument("folder", type=Path, help="CTs with an index.json")
-    parser.add_argument(
-        "--drawn-labels", type=Path, metavar="LABELS", help="further labels of these CTs"
-    )
     parser.add_argument("--output", type=Path, default=Path("Resources/starter.safetensors"))
     parser.add_argument("--minutes", type=float, help="time spent in training steps")
     parser.add_argument("--steps", type=int, help="number of training steps")
@@ -210,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--window-minutes", type=float, help="after that, for the region network alone"
     )
     parser.add_argument("--window-steps", type=int, help="after that, for the region network alone")
+    parser.add_argument("--name-minutes", type=float, help="at last, for the name network alone")
+    parser.add_argument("--name-steps", type=int, help="at last, for the name network alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes, one CPU core each")
@@ -226,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout
     )
-    settings, window_settings = None, None
+    settings, window_settings, name_settings = None, None, None
     if options.steps is not None or options.minutes is not None:
         settings = LoopSettings(
             steps=options.steps, minutes=options.minutes, learning_rate=options.learning_rate
@@ -235,14 +264,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         window_settings = replace(
             ON_WINDOWS, steps=options.window_steps, minutes=options.window_minutes
         )
-    if settings is None and window_settings is None:
-        parser.error("give --minutes or --steps, of the whole or of the region network")
+    if options.name_steps is not None or options.name_minutes is not None:
+        name_settings = replace(ON_NAMES, steps=options.name_steps, minutes=options.name_minutes)
+    if settings is None and window_settings is None and name_settings is None:
+        parser.error("give --minutes or --steps, of the whole, the region or the name network")
     # Weights near zero would else be computed in the processor's slow mode.
     torch.set_flush_denormal(True)
     try:
         train_starter(
-            options.folder, options.output, settings, window_settings,
-            drawn_labels=options.drawn_labels, seed=options.seed, device=options.device,
+            options.folder, options.output, settings, window_settings, name_settings,
+            seed=options.seed, device=options.device,
             workers=options.workers, cache=options.cache, start=options.start,
             frozen=options.freeze, checkpoint_minutes=options.checkpoint_minutes,
         )  # fmt: skip

@@ -13,6 +13,8 @@ from segvol_core.model.config import SegVolConfig
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.examples import Example, ExampleSource
+from segvol_core.training.name_training import NameSource, name_stream
+from segvol_core.training.named_windows import NamedWindow, NamedWindows
 from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows
 from segvol_core.training.region_training import window_stream
 
@@ -41,8 +43,8 @@ class Recipe:
     volumes, batches, masks
         Volumes per step and worker, kinds of prompts per volume, masks per kind: a mask costs more
         than its window, and masks of other windows teach more.
-    windows
-        Per step and worker, for the region network alone.
+    windows, named_windows
+        Per step and worker, for the region network and the name network alone.
     """
 
     many_structures: float = 0.50
@@ -54,6 +56,7 @@ class Recipe:
     batches: int = 1
     masks: int = 4
     windows: int = 6
+    named_windows: int = 2
     labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
     head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
     other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
@@ -95,6 +98,22 @@ def prompted_window_stream(
     )
 
 
+def named_window_stream(
+    cases: Sequence[TrainingCase], recipe: Recipe, seed: int
+) -> Iterator[list[list[NamedWindow]]]:
+    """Endless batches for the name network alone, from cases with labels."""
+    sources = [
+        NameSource(
+            NamedWindows(case, mirror_names=_is_head(case), foreign_names=_foreign_names(case)),
+            _strength(case, recipe),
+            share,
+        )
+        for case, share in zip(cases, _shares(cases, recipe), strict=True)
+        if case.label_values
+    ]
+    return name_stream(sources, recipe.named_windows, seed)
+
+
 def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.float64]:
     weights: dict[str, list[float]] = collections.defaultdict(lambda: [0.0] * len(cases))
     share_of = {
@@ -123,22 +142,29 @@ def _shares(cases: Sequence[TrainingCase], recipe: Recipe) -> npt.NDArray[np.flo
 
 
 def _source(case: TrainingCase, config: SegVolConfig) -> ExampleSource:
-    head = case.dataset.startswith(_HEAD_AND_NECK)
-    trunk = len(case.label_values) >= _MANY_STRUCTURES
-    foreign: tuple[str, ...] = ()
-    if head or trunk:
-        foreign = _NOT_IN_A_HEAD if head else _NOT_IN_A_TRUNK
+    head = _is_head(case)
     return ExampleSource(
         case,
         config.window,
         mirror_names=head,
         text_weight=6.0 if head else 1.5,
-        foreign_names=foreign,
+        foreign_names=_foreign_names(case),
     )
 
 
+def _is_head(case: TrainingCase) -> bool:
+    return case.dataset.startswith(_HEAD_AND_NECK)
+
+
+def _foreign_names(case: TrainingCase) -> tuple[str, ...]:
+    """Structures of which a case is sure to show nothing."""
+    if _is_head(case):
+        return _NOT_IN_A_HEAD
+    return _NOT_IN_A_TRUNK if len(case.label_values) >= _MANY_STRUCTURES else ()
+
+
 def _strength(case: TrainingCase, recipe: Recipe) -> Strength:
-    if case.dataset.startswith(_HEAD_AND_NECK):
+    if _is_head(case):
         return recipe.head_and_neck
     return recipe.labelled if case.label_values else recipe.other
 

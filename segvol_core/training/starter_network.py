@@ -19,6 +19,7 @@ STARTER = SegVolConfig(
     refinement_width=16,
     region_network_width=16,
     region_network_levels=4,
+    name_network_width=16,
     # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
     hounsfield_levels=(
         (-1000, 0.0),

@@ -1,0 +1,127 @@
+"""Where a network that looks at all of an image finds what texts name."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_config import SMALL
+
+from segvol_core.embeddings import WindowEncoder
+from segvol_core.inference import Stage, ZoomOutZoomIn
+from segvol_core.model import name_network
+from segvol_core.model.name_network import CELL, NameNetwork
+from segvol_core.model.segvol import SegVol
+from segvol_core.name_answers import spread
+from segvol_core.training.start import begin_from
+from segvol_core.zoom import ImagePrompt, Placement
+
+PLAIN = replace(SMALL, prompt_priors=True)
+WITH_NAMES = replace(PLAIN, name_network_width=4)
+NO_POINTS = torch.zeros(0, 3, dtype=torch.long), torch.zeros(0)
+NAMED = ImagePrompt(*NO_POINTS, None, "liver")
+everywhere = pytest.mark.parametrize("placement", ["lattice", "published"])
+
+
+def network() -> NameNetwork:
+    torch.manual_seed(0)
+    return NameNetwork(WITH_NAMES).eval()
+
+
+def two_networks() -> tuple[SegVol, SegVol]:
+    """The same network without and with a name network."""
+    torch.manual_seed(0)
+    plain, model = SegVol(PLAIN).eval(), SegVol(WITH_NAMES).eval()
+    begin_from(model, plain)
+    return plain, model
+
+
+def made_image(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def masks(model: SegVol, prompt: ImagePrompt, placement: Placement) -> dict[Stage, torch.Tensor]:
+    image = made_image(*(2 * n for n in SMALL.window))
+    procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), placement)
+    return {step.stage: step.logits for step in procedure.run([prompt]) if step.logits is not None}
+
+
+@pytest.mark.parametrize("shape", [(16, 32, 48), (7, 30, 41), (1, 9, 2)])
+def test_every_voxel_of_an_image_is_in_a_cell(shape: tuple[int, int, int]) -> None:
+    with torch.inference_mode():
+        features = network().look_at(made_image(*shape))
+    assert features.shape[1:] == tuple(-(-n // CELL) for n in shape)
+    cells = torch.arange(features[0].numel()).float().view(1, *features.shape[1:])
+    voxels = spread(cells, shape)
+    assert voxels.shape[1:] == shape
+    assert torch.equal(voxels[0, 0, 0, 0], cells[0, 0, 0, 0])
+
+
+def test_a_tall_image_is_answered_in_slabs_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = made_image(4 * CELL * 8, 16, 16)
+    model = network()
+    # Statistics of a whole slab enter every cell; without them a cell sees its surroundings alone.
+    for module in model.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.forward = lambda x: x  # type: ignore[method-assign]
+    with torch.inference_mode():
+        at_once = model.look_at(image)
+        monkeypatch.setattr(name_network, "_SLAB", 8)
+        monkeypatch.setattr(name_network, "_MARGIN", 24)
+        in_slabs = model.look_at(image)
+    torch.testing.assert_close(in_slabs, at_once, atol=1e-3, rtol=1e-3)
+
+
+def test_left_is_told_from_right_in_an_image_that_is_the_same_on_both_sides() -> None:
+    image = made_image(16, 32, 32)
+    image = (image + image.flip(2)) / 2
+    with torch.inference_mode():
+        features = network().look_at(image)
+    assert not torch.allclose(features, features.flip(3), atol=1e-3)
+
+
+@everywhere
+def test_a_name_is_looked_for_in_all_of_the_image_at_once(placement: Placement) -> None:
+    plain, model = two_networks()
+    assert model.name_network is not None
+    image = made_image(*(2 * n for n in SMALL.window))
+    with torch.inference_mode():
+        cells = model.name_network.compare(
+            model.name_network.look_at(image), model.text_encoder(["liver"])
+        )
+    found = masks(model, NAMED, placement)[Stage.COARSE]
+    torch.testing.assert_close(found, spread(cells, tuple(image.shape))[0])  # type: ignore[arg-type]
+    assert not torch.allclose(found, masks(plain, NAMED, placement)[Stage.COARSE])
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ImagePrompt(*NO_POINTS, ((2, 10, 30), (9, 30, 50)), "liver"),
+        ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, "liver"),
+        ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, None),
+    ],
+    ids=["box and name", "click and name", "click"],
+)
+def test_other_prompts_are_answered_as_without_it(
+    placement: Placement, prompt: ImagePrompt
+) -> None:
+    plain, model = two_networks()
+    before, after = (masks(each, prompt, placement) for each in (plain, model))
+    for stage in before:
+        assert torch.equal(before[stage], after[stage])
+
+
+def test_it_is_looked_at_the_image_once_for_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = two_networks()[1]
+    looks = []
+    look = NameNetwork.look_at
+    monkeypatch.setattr(
+        NameNetwork, "look_at", lambda self, image: looks.append(1) or look(self, image)
+    )
+    image = made_image(*(2 * n for n in SMALL.window))
+    procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), "lattice")
+    list(procedure.run([NAMED, replace(NAMED, text="spleen")]))
+    list(procedure.run([replace(NAMED, text="heart")]))
+    procedure.look_for(["liver", "spleen"], procedure.all_windows()[0])
+    assert len(looks) == 1
