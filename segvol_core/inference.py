@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segvol_core import zoom
@@ -15,9 +14,10 @@ from segvol_core.embeddings import WindowEncoder
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.name_answers import NameAnswers, spread
-from segvol_core.preprocessing import bounding_box, zoom_out
-from segvol_core.region_answers import RegionAnswers, hear_also
-from segvol_core.zoom import ImagePrompt, Placement, Region, Window
+from segvol_core.preprocessing import zoom_out
+from segvol_core.region_answers import RegionAnswer, RegionAnswers, hear_also
+from segvol_core.window_prompts import Plan, Planner, WindowPrompt
+from segvol_core.zoom import ImagePrompt, Placement, Window
 
 
 class Stage(Enum):
@@ -64,31 +64,31 @@ class _Focus:
     Attributes
     ----------
     coarse
-        Logits of zooming out, or the cells of a name network if ``named``.
+        Logits of zooming out, or the cells of a name network if ``named``; None for a prompt that
+        needs neither.
+    plan
+        None if there is nothing to zoom in on.
     in_region
-        What the region network is asked, beside the windows or in their place; or None.
+        Looks of a region network, beside the windows or in their place, which go on as long as they
+        are asked for; and the latest.
     """
 
-    coarse: Tensor
-    text_embedding: Tensor | None
-    region: Region | None
-    prompts: dict[Window, _WindowPrompt]
-    in_region: ImagePrompt | None = None
+    coarse: Tensor | None
+    text_embedding: Tensor | None = None
+    plan: Plan | None = None
+    in_region: tuple[Iterator[RegionAnswer], RegionAnswer] | None = None
     named: bool = False
     low_resolution: dict[Window, Tensor] = field(default_factory=dict)
 
     @property
     def found(self) -> bool:
         """Whether there is anything to look closer at."""
-        return self.region is not None or self.in_region is not None
+        return self.plan is not None or self.in_region is not None
 
-
-@dataclass(frozen=True)
-class _WindowPrompt:
-    points: tuple[Tensor, Tensor] | None
-    box: Tensor | None
-    coarse: Tensor | None = None
-    drawn_box: Tensor | None = None
+    @property
+    def prompts(self) -> dict[Window, WindowPrompt]:
+        """What is asked in each window."""
+        return {} if self.plan is None else self.plan.prompts
 
 
 class ZoomOutZoomIn:
@@ -111,19 +111,20 @@ class ZoomOutZoomIn:
     ) -> None:
         self._model = model
         self._encoder = encoder
-        self._placement = placement
         self._image = image
         self._window: Size3 = model.config.window
         self._shape: Size3 = (image.shape[0], image.shape[1], image.shape[2])
+        self._planner = Planner(model.config, self._shape, placement)
         self._zoomed_out = zoom_out(image, self._window)
         self._region_answers: RegionAnswers | None = None
         if model.region_network is not None:
             self._region_answers = RegionAnswers(
                 model.region_network, image, self._window, encoder.device
             )
-        self._name_answers: NameAnswers | None = None
+        self.name_answers: NameAnswers | None = None
+        """Where a network with a name network finds texts, without windows."""
         if model.name_network is not None:
-            self._name_answers = NameAnswers(model.name_network, image, encoder.device)
+            self.name_answers = NameAnswers(model.name_network, image, encoder.device)
         self._overview: Tensor | None = None
         self._text_embeddings: dict[str, Tensor] = {}
 
@@ -148,21 +149,14 @@ class ZoomOutZoomIn:
 
     def look_for(self, texts: Sequence[str], window: Window) -> tuple[Tensor, Tensor]:
         """Logits (n, D, H, W) of texts in the whole image zoomed out, and in one window of it."""
-        vectors = torch.cat([self._embed_text(text) for text in texts])
-        if self._name_answers is not None:
-            cells = self._name_answers.cells(vectors)
-            whole = F.adaptive_avg_pool3d(cells, self._window)
-            expanded = spread(cells, self._shape)
-            coarse = [self._coarse_in(window, logits) for logits in expanded]
-        else:
-            whole = self._model.upscale(
-                self._decode(
-                    self._zoomed_out, self.look_at_whole(), _WindowPrompt(None, None), vectors
-                )
-            )[:, 0]
-            coarse = [self._coarse_in(window, self._expand(logits)) for logits in whole]
+        vectors = torch.cat([self.embed_text(text) for text in texts])
+        whole_prompt = WindowPrompt(None, None)
+        whole = self._model.upscale(
+            self._decode(self._zoomed_out, self.look_at_whole(), whole_prompt, vectors)
+        )[:, 0]
+        coarse = [self._planner.coarse_in(window, self._expand(logits)) for logits in whole]
         known = [logits for logits in coarse if logits is not None]
-        prompt = _WindowPrompt(None, None, torch.cat(known) if known else None)
+        prompt = WindowPrompt(None, None, torch.cat(known) if known else None)
         ((_, embedding),) = self._encoder.embed([window])
         here = self._decode(window.cut_from(self._image), embedding, prompt, vectors)
         return whole, self._model.upscale(here)[:, 0]
@@ -220,112 +214,68 @@ class ZoomOutZoomIn:
     # -- Zoom-out --------------------------------------------------------------------------------
 
     def _look(self, prompt: ImagePrompt) -> tuple[_Focus, Tensor]:
-        """Coarse mask of a prompt, and where to zoom in for it."""
-        vector = None if prompt.text is None else self._embed_text(prompt.text)
-        named = self._name_answers is not None and prompt.is_only_a_name
-        low = self._zoom_out(prompt, vector, named=named)
-        logits = self._coarse_logits(low, named=named)
+        """Coarse mask of a prompt, and where to zoom in for it.
 
+        Boxes and clicks alone need no zooming out where a region network answers them.
+        """
         in_region = None
         if self._region_answers is not None and self._region_answers.can_answer(prompt):
-            in_region = prompt
-            if prompt.text is None:
-                return _Focus(low, vector, None, {}, in_region), logits
-        foreground = logits > 0
-        if self._placement == "lattice":
-            self._add_what_the_user_said(foreground, prompt)
-        found = self._where_to_look(foreground, prompt)
-        if found is None:
-            return _Focus(low, vector, None, {}, in_region, named), logits
-        region = zoom.region_of_interest(found, self._shape, self._window)
-        windows = self._windows(region, found)
-        requests = {
-            window: self._window_prompt(prompt, window, logits, foreground, len(windows) == 1)
-            for window in windows
-        }
-        return _Focus(low, vector, region, requests, in_region, named), logits
+            looks = self._region_answers.looks(prompt)
+            in_region = looks, next(looks)
+        if in_region is not None and prompt.text is None:
+            return _Focus(None, in_region=in_region), self._of_region(in_region[1])
+        vector = None if prompt.text is None else self.embed_text(prompt.text)
+        named = self.name_answers is not None and prompt.is_only_a_name
+        low = self._zoom_out(prompt, vector, named=named)
+        logits = self._coarse_logits(low, named=named)
+        plan = self._planner.plan(prompt, logits)
+        return _Focus(low, vector, plan, in_region, named), logits
 
     def _zoom_out(self, prompt: ImagePrompt, vector: Tensor | None, *, named: bool) -> Tensor:
         """Low-resolution logits of the whole image in one window, or cells of a name network."""
-        if named and self._name_answers is not None and vector is not None:
-            return self._name_answers.cells(vector)
+        if named and self.name_answers is not None and vector is not None:
+            return self.name_answers.cells(vector)
         box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
         points = None
         if len(prompt.points):
             points = zoom.zoom_out_points(prompt, self._shape, self._window)
         return self._decode(
-            self._zoomed_out, self.look_at_whole(), _WindowPrompt(points, box), vector
+            self._zoomed_out, self.look_at_whole(), WindowPrompt(points, box), vector
         )
 
     def _coarse_logits(self, low: Tensor, *, named: bool) -> Tensor:
         """What zooming out gave, at the image's shape."""
         return spread(low, self._shape)[0] if named else self._expand(self._upscale(low))
 
-    def _add_what_the_user_said(self, foreground: Tensor, prompt: ImagePrompt) -> None:
-        """Zoom in on every positive click, and on a box in which nothing was found."""
-        if prompt.box is not None and not foreground.any():
-            foreground[tuple(slice(a, b + 1) for a, b in zip(*prompt.box, strict=True))] = True
-        for z, y, x in prompt.positive.tolist():
-            foreground[z, y, x] = True
-
-    def _where_to_look(self, foreground: Tensor, prompt: ImagePrompt) -> tuple[Size3, Size3] | None:
-        """First and last voxel of what is looked at closer, or None if nothing was found.
-
-        Where a network is shown the drawn box when zooming in, it looks at all of it and at the
-        clicks, and nowhere else.
-        """
-        shown = self._model.refinement is not None or self._model.region_network is not None
-        if self._placement == "published" or not shown or prompt.box is None:
-            return bounding_box(foreground)
-        return zoom.bounds(torch.cat([torch.tensor(prompt.box), prompt.positive]))
-
-    def _windows(self, region: Region, found: tuple[Size3, Size3]) -> list[Window]:
-        if self._placement == "published":
-            return zoom.published_windows(region, self._window)
-        low, last = found
-        tight = Region(low, (last[0] + 1, last[1] + 1, last[2] + 1))
-        return zoom.lattice_cover(tight, self._shape, self._window)
-
-    def _window_prompt(
-        self, prompt: ImagePrompt, window: Window, logits: Tensor, foreground: Tensor, only: bool
-    ) -> _WindowPrompt:
-        coarse = self._coarse_in(window, logits)
-        if not len(prompt.points) and prompt.box is None:
-            return _WindowPrompt(None, None, coarse)
-        box = zoom.box_in_window(prompt, window, foreground, only_window=only)
-        points = None
-        if len(prompt.points):
-            points = zoom.points_in_window(prompt, window, self._shape, self._window)
-        drawn = prompt.box and zoom.box_relative_to(prompt.box, window.extent.low)
-        return _WindowPrompt(points, box, coarse, drawn)
-
-    def _coarse_in(self, window: Window, logits: Tensor) -> Tensor | None:
-        """Coarse logits in a window (1, D, H, W), for networks that look at them."""
-        if self._model.prompt_priors is None:
-            return None
-        return window.cut_from(logits, zoom.OUTSIDE_LOGIT)[None]
-
     # -- Zoom-in ---------------------------------------------------------------------------------
 
     def _finish(self, index: int, focus: _Focus, fraction: float) -> Step:
         """What the windows say, the region network, or both."""
-        asked, answers = focus.in_region, self._region_answers
-        answer = None if asked is None or answers is None else answers.answer(asked)
-        if answer is not None and asked is not None and asked.text is None:
-            logits = torch.full(self._shape, zoom.OUTSIDE_LOGIT)
-            logits[answer.part.slices] = answer.logits
-        else:
-            logits = self._zoomed_in(focus)
-            if answer is not None and asked is not None:
-                hear_also(logits, answer, asked)
+        answer = None
+        if focus.in_region is not None:
+            looks, first = focus.in_region
+            *_, answer = first, *looks
+        if focus.coarse is not None:
+            logits = self._zoomed_in(focus, focus.coarse)
+            if answer is not None:
+                hear_also(logits, answer)
+        elif answer is not None:
+            logits = self._of_region(answer)
         return Step(Stage.FINAL, index, fraction, logits, focus.found)
 
-    def _zoomed_in(self, focus: _Focus) -> Tensor:
+    def _of_region(self, answer: RegionAnswer) -> Tensor:
+        """An answer at the image's shape."""
+        logits = torch.full(self._shape, zoom.OUTSIDE_LOGIT)
+        logits[answer.part.slices] = answer.logits
+        return logits
+
+    def _zoomed_in(self, focus: _Focus, coarse: Tensor) -> Tensor:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
-        logits = self._coarse_logits(focus.coarse, named=focus.named)
-        if focus.region is not None:
+        logits = self._coarse_logits(coarse, named=focus.named)
+        if focus.plan is not None:
             parts = {
-                window: window.content.clipped_to(focus.region) for window in focus.low_resolution
+                window: window.content.clipped_to(focus.plan.region)
+                for window in focus.low_resolution
             }
             # In place, and counted plane by plane: a tensor of a large CT's size is 140 MB.
             for part in parts.values():
@@ -343,7 +293,8 @@ class ZoomOutZoomIn:
 
     # -- Network ---------------------------------------------------------------------------------
 
-    def _embed_text(self, text: str) -> Tensor:
+    def embed_text(self, text: str) -> Tensor:
+        """Embedding (1, width) of a text, which is kept."""
         if text not in self._text_embeddings:
             with torch.inference_mode():
                 self._text_embeddings[text] = self._model.text_encoder([text])
@@ -353,7 +304,7 @@ class ZoomOutZoomIn:
         self,
         image: Tensor,
         embedding: Tensor,
-        prompt: _WindowPrompt,
+        prompt: WindowPrompt,
         text_embedding: Tensor | None,
     ) -> Tensor:
         device = self._encoder.device

@@ -15,6 +15,7 @@ from torch import Tensor
 from segvol_core import organs
 from segvol_core.inference import ZoomOutZoomIn
 from segvol_core.model.config import SegVolConfig
+from segvol_core.name_answers import soft_dice
 from segvol_core.organs import Organ
 
 _TEMPERATURE = 0.12
@@ -58,6 +59,13 @@ def name_in_steps(
     candidates
         Organs to choose from; they come back with their probabilities, the most probable first.
     """
+    if zoom.name_answers is not None:
+        vectors = []
+        for organ in candidates:
+            vectors.append(zoom.embed_text(organ.prompt))
+            yield None
+        yield _in_order(candidates, zoom.name_answers.likeness(mask, torch.cat(vectors)))
+        return
     window = zoom.window_of(mask)
     wanted_here = window.cut_from(mask.float())
     wanted = F.adaptive_avg_pool3d(mask.float()[None], zoom.window_size)[0]
@@ -65,18 +73,16 @@ def name_in_steps(
     for first in range(0, len(candidates), _TEXTS_AT_ONCE):
         texts = [organ.prompt for organ in candidates[first : first + _TEXTS_AT_ONCE]]
         whole, here = zoom.look_for(texts, window)
-        scores.append((_overlap(whole, wanted) + _overlap(here, wanted_here)) / 2)
+        scores.append((soft_dice(whole, wanted) + soft_dice(here, wanted_here)) / 2)
         yield None
-    probabilities = torch.softmax(torch.cat(scores) / _TEMPERATURE, dim=0).tolist()
+    yield _in_order(candidates, torch.cat(scores))
+
+
+def _in_order(candidates: Sequence[Organ], scores: Tensor) -> list[Naming]:
+    """Organs with the probabilities that their scores make, the most probable first."""
+    probabilities = torch.softmax(scores / _TEMPERATURE, dim=0).tolist()
     namings = [Naming(*pair) for pair in zip(candidates, probabilities, strict=True)]
-    yield sorted(namings, key=lambda naming: -naming.probability)
-
-
-def _overlap(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Dice (n,) of probability maps (n, D, H, W) and a mask that may count voxels partly."""
-    found = torch.sigmoid(logits)
-    both = (found * wanted).flatten(1).sum(1)
-    return 2 * both / (found.flatten(1).sum(1) + wanted.sum()).clamp(min=1e-6)
+    return sorted(namings, key=lambda naming: -naming.probability)
 
 
 def _organ_called(name: str) -> Organ:

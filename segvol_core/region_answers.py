@@ -8,6 +8,7 @@ where both are given, the logits are the mean of both answers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -40,10 +41,13 @@ class RegionAnswer:
         Of the image.
     logits
         (d, h, w) of that part.
+    box
+        That was drawn, if one was: first and last voxel.
     """
 
     part: Region
     logits: Tensor
+    box: tuple[Size3, Size3] | None
 
 
 class RegionAnswers:
@@ -75,30 +79,29 @@ class RegionAnswers:
         marked = _marked(prompt)
         return len(marked) > 0 and self._fits(self._region_round(marked))
 
-    def answer(self, prompt: ImagePrompt) -> RegionAnswer:
+    def looks(self, prompt: ImagePrompt) -> Iterator[RegionAnswer]:
         """Answer a prompt of which :meth:`can_answer` holds, without regard to its text.
 
         A box is seen with a margin. Round clicks alone the region begins with the window's size and
-        is made larger as long as what is found reaches its border; what nothing joins to a click is
-        left out.
+        is made larger as long as what is found reaches its border, with an answer each time; what
+        nothing joins to a click is left out.
         """
         marked = _marked(prompt)
-        region = self._region_round(marked)
-        found = self._look(prompt, region)
+        found = self._look(prompt, self._region_round(marked))
         if prompt.box is not None:
             _find_something(found, prompt.box)
-            return found
-        leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
-        for _ in range(1, _LOOKS):
+            yield found
+            return
+        for _ in range(_LOOKS):
+            leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
+            yield found
             reached = self._beyond(found)
             if reached is None:
-                break
+                return
             region = self._region_round(torch.cat([marked, reached]))
             if not self._fits(region):
-                break
+                return
             found = self._look(prompt, region)
-            leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
-        return found
 
     def _region_round(self, marked: Tensor) -> Window:
         bounds = zoom.bounds(marked)
@@ -122,7 +125,7 @@ class RegionAnswers:
                 region.cut_from(self._image)[None].to(self._device), points=points, boxes=box
             )[0].cpu()
         shown = region.content.relative_to(region.extent.low).slices
-        return RegionAnswer(region.content, logits[shown].clone())
+        return RegionAnswer(region.content, logits[shown].clone(), prompt.box)
 
     def _beyond(self, found: RegionAnswer) -> Tensor | None:
         """Voxels (2, 3) to which a larger region should reach, or None if none is needed."""
@@ -142,16 +145,16 @@ class RegionAnswers:
         return torch.stack([first, last])
 
 
-def hear_also(logits: Tensor, answer: RegionAnswer, prompt: ImagePrompt) -> None:
+def hear_also(logits: Tensor, answer: RegionAnswer) -> None:
     """Make logits (D, H, W) of a prompt with a name the mean with another answer, in place.
 
     Somebody who draws a box says how far the structure reaches: the first answer counts as much
     as its mask fills the box, and outside the region nothing is as likely as it says.
     """
     part = answer.part.slices
-    trust = 1.0 if prompt.box is None else _overlap(bounding_box(logits > 0), prompt.box) ** 2
+    trust = 1.0 if answer.box is None else _overlap(bounding_box(logits > 0), answer.box) ** 2
     mean = (trust * logits[part] + answer.logits) / (trust + 1)
-    if prompt.box is not None:
+    if answer.box is not None:
         logits.mul_(trust).add_(OUTSIDE_LOGIT).div_(trust + 1)
     logits[part] = mean
 

@@ -133,6 +133,8 @@ class Session:
         Yields the fraction done. Ends early when the memory budget is full.
         """
         self._zoom.look_at_whole()
+        if self._zoom.name_answers is not None:
+            self._zoom.name_answers.look()
         windows = self._zoom.all_windows()
         missing = [window for window in windows if window not in self._encoder.cache]
         for done, _ in enumerate(self._encoder.embed(missing)):

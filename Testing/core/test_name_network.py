@@ -123,5 +123,23 @@ def test_it_is_looked_at_the_image_once_for_all_names(monkeypatch: pytest.Monkey
     procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), "lattice")
     list(procedure.run([NAMED, replace(NAMED, text="spleen")]))
     list(procedure.run([replace(NAMED, text="heart")]))
-    procedure.look_for(["liver", "spleen"], procedure.all_windows()[0])
+    assert procedure.name_answers is not None
+    procedure.name_answers.likeness(image > 0.5, procedure.embed_text("liver"))
     assert len(looks) == 1
+
+
+def test_a_mask_is_named_by_where_each_name_is_likely() -> None:
+    model = two_networks()[1]
+    image = made_image(*(2 * n for n in SMALL.window))
+    procedure = ZoomOutZoomIn(model, image, WindowEncoder(model, image, 10**8), "lattice")
+    answers = procedure.name_answers
+    assert answers is not None
+    vectors = torch.cat([procedure.embed_text(name) for name in ("liver", "spleen")])
+    answers.cells = lambda _: torch.stack([left, -left])  # type: ignore[method-assign]
+    left = torch.full((8, 32, 32), -6.0)
+    left[..., :10] = 6
+    mask = torch.zeros_like(image, dtype=torch.bool)
+    mask[..., :18] = True
+    first, second = answers.likeness(mask, vectors).tolist()
+    assert first == pytest.approx(2 * 9 / 19, abs=0.01)
+    assert second < 0.1

@@ -79,7 +79,6 @@ def test_a_box_is_answered_although_zooming_out_misses_what_is_in_it(placement: 
     middle = tuple((a + b) // 2 for a, b in zip(*BOX, strict=True))
     beside = (middle[0], middle[1], BOX[1][2] + 3)
     without, found = (masks(network, prompt, placement) for network in (plain, model))
-    assert torch.equal(without[Stage.COARSE], found[Stage.COARSE])
     assert abs(without[Stage.FINAL][middle] - without[Stage.FINAL][beside]) < 0.5
     assert found[Stage.FINAL][middle] > 0.5
     assert found[Stage.FINAL][beside] < -0.5
@@ -111,7 +110,7 @@ def test_both_answers_are_heard_where_a_name_is_given_too(
     box = None if len(points[0]) else BOX
     prompt = ImagePrompt(*points, box, "liver")
     first, final = (masks(network, prompt, placement)[Stage.FINAL] for network in (plain, model))
-    second = answers_on(model, made_image()).answer(prompt)
+    *_, second = answers_on(model, made_image()).looks(prompt)
     shown = second.part.slices
     trust = 1.0 if box is None else overlap_of_boxes(first > 0, box) ** 2
     torch.testing.assert_close(final[shown], (trust * first[shown] + second.logits) / (trust + 1))
@@ -139,7 +138,8 @@ def test_all_of_a_large_box_is_seen_at_once(config: SegVolConfig) -> None:
     whole = ((0, 0, 0), tuple(n - 1 for n in image.shape))
     prompt = ImagePrompt(*NO_POINTS, whole, None)  # type: ignore[arg-type]
     assert answers_on(model, image).can_answer(prompt)
-    assert answers_on(model, image).answer(prompt).part.size == tuple(image.shape)
+    (answer,) = answers_on(model, image).looks(prompt)
+    assert answer.part.size == tuple(image.shape)
 
 
 def test_a_box_in_which_nothing_is_found_gets_what_is_likeliest_in_it() -> None:
@@ -180,7 +180,7 @@ def test_a_structure_is_followed_as_far_as_it_reaches_from_a_click(length: int) 
     answers = RegionAnswers(network, image, SMALL.window, torch.device("cpu"))  # type: ignore[arg-type]
     click = ImagePrompt(torch.tensor([[20, 32, 40]]), torch.ones(1), None, None)
     assert answers.can_answer(click)
-    answer = answers.answer(click)
+    *_, answer = answers.looks(click)
     found = torch.zeros_like(image, dtype=torch.bool)
     found[answer.part.slices] = answer.logits > 0
     assert torch.equal(found[..., :130], image[..., :130] > 0)
@@ -194,7 +194,8 @@ def test_a_click_on_something_endless_is_answered_from_so_much_as_can_be_seen() 
     network = FindsAllThatIsBright()
     answers = RegionAnswers(network, image, SMALL.window, torch.device("cpu"))  # type: ignore[arg-type]
     click = ImagePrompt(torch.tensor([[40, 200, 200]]), torch.ones(1), None, None)
-    assert (answers.answer(click).logits > 0).all()
+    *_, answer = answers.looks(click)
+    assert (answer.logits > 0).all()
     assert len(network.seen) <= 4
 
 
@@ -216,11 +217,22 @@ def test_names_are_answered_as_without_it(placement: Placement) -> None:
 
 
 @all_prompts
-def test_zooming_out_is_as_without_it(prompt: ImagePrompt) -> None:
-    plain, model = two_networks()
-    before, after = (masks(network, prompt, "lattice") for network in (plain, model))
-    assert torch.equal(before[Stage.COARSE], after[Stage.COARSE])
-    assert not torch.equal(before[Stage.FINAL], after[Stage.FINAL])
+def test_a_first_look_is_shown_at_once_and_the_last_one_in_the_end(prompt: ImagePrompt) -> None:
+    model = two_networks()[1]
+    looks = list(answers_on(model, made_image()).looks(prompt))
+    shown = masks(model, prompt, "lattice")
+    for stage, answer in ((Stage.COARSE, looks[0]), (Stage.FINAL, looks[-1])):
+        assert torch.equal(shown[stage][answer.part.slices], answer.logits)
+        assert int((shown[stage] > 0).sum()) == int((answer.logits > 0).sum())
+
+
+def test_boxes_and_clicks_do_not_wait_for_the_image_being_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = two_networks()[1]
+    monkeypatch.setattr(ZoomOutZoomIn, "look_at_whole", lambda _: pytest.fail("it was encoded"))
+    for prompt in PROMPTS:
+        assert masks(model, prompt, "lattice").keys() == {Stage.COARSE, Stage.FINAL}
 
 
 @pytest.mark.parametrize("width", [6, -4])

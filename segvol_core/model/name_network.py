@@ -75,9 +75,7 @@ class NameNetwork(nn.Module):
 
     def look_at(self, image: Tensor) -> Tensor:
         """Features (channels, d, h, w) of a prepared image (D, H, W), in slabs that fit memory."""
-        padding = [(-n) % CELL for n in reversed(image.shape)]
-        padded = F.pad(image, [side for after in padding for side in (0, after)])
-        grey = F.avg_pool3d(padded[None, None].float(), CELL)[0, 0]
+        grey = pooled(image.float(), CELL)
         depth, height, width = grey.shape
         places = torch.stack(torch.meshgrid(_across(height), _across(width), indexing="ij"))
         places = places[:, None].expand(-1, depth, -1, -1).to(grey)
@@ -92,6 +90,12 @@ class NameNetwork(nn.Module):
             wanted = slice(start - low, min(depth, start + _SLAB) - low)
             slabs.append(seen[:, wanted, :height, :width])
         return torch.cat(slabs, dim=1)
+
+
+def pooled(image: Tensor, size: int) -> Tensor:
+    """Means over cells of so many voxels of an image (D, H, W), with zeros after its end."""
+    beyond = [side for n in reversed(image.shape) for side in (0, (-n) % size)]
+    return F.avg_pool3d(F.pad(image, beyond)[None, None], size)[0, 0]
 
 
 def _across(cells: int) -> Tensor:
