@@ -83,7 +83,7 @@ class _Focus:
     @property
     def found(self) -> bool:
         """Whether there is anything to look closer at."""
-        return self.plan is not None or self.in_region is not None
+        return self.named or self.plan is not None or self.in_region is not None
 
     @property
     def prompts(self) -> dict[Window, WindowPrompt]:
@@ -225,16 +225,24 @@ class ZoomOutZoomIn:
         if in_region is not None and prompt.text is None:
             return _Focus(None, in_region=in_region), self._of_region(in_region[1])
         vector = None if prompt.text is None else self.embed_text(prompt.text)
-        named = self.name_answers is not None and prompt.is_only_a_name
-        low = self._zoom_out(prompt, vector, named=named)
-        logits = self._coarse_logits(low, named=named)
-        plan = self._planner.plan(prompt, logits)
-        return _Focus(low, vector, plan, in_region, named), logits
+        cells = self._found_by_name(vector)
+        if cells is not None:
+            focus = _Focus(cells, in_region=in_region, named=True)
+            return focus, self._coarse_logits(focus)
+        focus = _Focus(self._zoom_out(prompt, vector), vector, in_region=in_region)
+        logits = self._coarse_logits(focus)
+        focus.plan = self._planner.plan(prompt, logits)
+        return focus, logits
 
-    def _zoom_out(self, prompt: ImagePrompt, vector: Tensor | None, *, named: bool) -> Tensor:
-        """Low-resolution logits of the whole image in one window, or cells of a name network."""
-        if named and self.name_answers is not None and vector is not None:
-            return self.name_answers.cells(vector)
+    def _found_by_name(self, vector: Tensor | None) -> Tensor | None:
+        """Cells of a name network that finds something; then nothing is looked for in windows."""
+        if self.name_answers is None or vector is None:
+            return None
+        cells = self.name_answers.cells(vector)
+        return cells if (cells > 0).any() else None
+
+    def _zoom_out(self, prompt: ImagePrompt, vector: Tensor | None) -> Tensor:
+        """Low-resolution logits of the whole image in one window."""
         box = prompt.box and zoom.zoom_out_box(prompt.box, self._shape, self._window)
         points = None
         if len(prompt.points):
@@ -243,9 +251,13 @@ class ZoomOutZoomIn:
             self._zoomed_out, self.look_at_whole(), WindowPrompt(points, box), vector
         )
 
-    def _coarse_logits(self, low: Tensor, *, named: bool) -> Tensor:
-        """What zooming out gave, at the image's shape."""
-        return spread(low, self._shape)[0] if named else self._expand(self._upscale(low))
+    def _coarse_logits(self, focus: _Focus) -> Tensor:
+        """What was found at first, at the image's shape."""
+        if focus.coarse is None:
+            return torch.full(self._shape, zoom.OUTSIDE_LOGIT)
+        if focus.named:
+            return spread(focus.coarse, self._shape)[0]
+        return self._expand(self._upscale(focus.coarse))
 
     # -- Zoom-in ---------------------------------------------------------------------------------
 
@@ -255,12 +267,11 @@ class ZoomOutZoomIn:
         if focus.in_region is not None:
             looks, first = focus.in_region
             *_, answer = first, *looks
-        if focus.coarse is not None:
-            logits = self._zoomed_in(focus, focus.coarse)
-            if answer is not None:
-                hear_also(logits, answer)
-        elif answer is not None:
-            logits = self._of_region(answer)
+        if focus.coarse is None and answer is not None:
+            return Step(Stage.FINAL, index, fraction, self._of_region(answer))
+        logits = self._refined(focus) if focus.named else self._zoomed_in(focus)
+        if answer is not None:
+            hear_also(logits, answer)
         return Step(Stage.FINAL, index, fraction, logits, focus.found)
 
     def _of_region(self, answer: RegionAnswer) -> Tensor:
@@ -269,9 +280,16 @@ class ZoomOutZoomIn:
         logits[answer.part.slices] = answer.logits
         return logits
 
-    def _zoomed_in(self, focus: _Focus, coarse: Tensor) -> Tensor:
+    def _refined(self, focus: _Focus) -> Tensor:
+        """What the region network makes of what a name network has found."""
+        coarse = self._coarse_logits(focus)
+        answers = self._region_answers
+        refined = None if answers is None else answers.refined(coarse)
+        return coarse if refined is None else self._of_region(refined)
+
+    def _zoomed_in(self, focus: _Focus) -> Tensor:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""
-        logits = self._coarse_logits(coarse, named=focus.named)
+        logits = self._coarse_logits(focus)
         if focus.plan is not None:
             parts = {
                 window: window.content.clipped_to(focus.plan.region)

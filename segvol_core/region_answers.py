@@ -1,7 +1,7 @@
 """Answers to boxes and clicks: all that is looked at closer, at once, in one network.
 
 Not part of the published procedure: for networks with ``config.region_network_width``. It takes the
-place of windows where nothing but a box and clicks is said; a name is looked for in windows, and
+place of windows where nothing but a box and clicks is said, and for what a name network finds;
 where both are given, the logits are the mean of both answers.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,6 +104,17 @@ class RegionAnswers:
                 return
             found = self._look(prompt, region)
 
+    def refined(self, coarse: Tensor) -> RegionAnswer | None:
+        """What a coarse mask of logits (D, H, W) becomes; None if it cannot be seen at once."""
+        bounds = bounding_box(coarse > 0)
+        if bounds is None:
+            return None
+        region = self._region_round(torch.tensor(bounds))
+        if not self._fits(region):
+            return None
+        logits = region.cut_from(coarse, OUTSIDE_LOGIT)[None].to(self._device)
+        return self._ask(region, None, coarse=logits)
+
     def _region_round(self, marked: Tensor) -> Window:
         bounds = zoom.bounds(marked)
         return zoom.region_at_once(bounds, self._shape, self._window, self._network.step)
@@ -120,12 +132,17 @@ class RegionAnswers:
             )
         if prompt.box is not None:
             box = zoom.box_relative_to(prompt.box, region.extent.low).to(self._device)
+        return self._ask(region, prompt.box, points=points, boxes=box)
+
+    def _ask(
+        self, region: Window, drawn: tuple[Size3, Size3] | None, **prompt: Any
+    ) -> RegionAnswer:
         with torch.inference_mode():
             logits = self._network.answer(
-                region.cut_from(self._image)[None].to(self._device), points=points, boxes=box
+                region.cut_from(self._image)[None].to(self._device), **prompt
             )[0].cpu()
         shown = region.content.relative_to(region.extent.low).slices
-        return RegionAnswer(region.content, logits[shown].clone(), prompt.box)
+        return RegionAnswer(region.content, logits[shown].clone(), drawn)
 
     def _beyond(self, found: RegionAnswer) -> Tensor | None:
         """Voxels (2, 3) to which a larger region should reach, or None if none is needed."""

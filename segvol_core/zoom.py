@@ -61,11 +61,6 @@ class ImagePrompt:
     text: str | None
 
     @property
-    def is_only_a_name(self) -> bool:
-        """Whether there is a text and nothing else."""
-        return self.text is not None and self.box is None and not len(self.points)
-
-    @property
     def positive(self) -> Tensor:
         """(n, 3) voxels (z, y, x) clicked as belonging to the structure."""
         return self.points[self.labels == POSITIVE]

@@ -12,6 +12,7 @@ from segvol_core.model import name_network
 from segvol_core.model.name_network import CELL, NameNetwork
 from segvol_core.model.segvol import SegVol
 from segvol_core.name_answers import spread
+from segvol_core.region_answers import RegionAnswers
 from segvol_core.training.start import begin_from
 from segvol_core.zoom import ImagePrompt, Placement
 
@@ -33,6 +34,15 @@ def two_networks() -> tuple[SegVol, SegVol]:
     plain, model = SegVol(PLAIN).eval(), SegVol(WITH_NAMES).eval()
     begin_from(model, plain)
     return plain, model
+
+
+def with_offset(model: SegVol, offset: float) -> SegVol:
+    """A network that finds every name everywhere, or nowhere."""
+    assert model.name_network is not None
+    with torch.no_grad():
+        last: torch.nn.Linear = model.name_network.of_text[-1]  # type: ignore[assignment]
+        last.bias[-1] = offset
+    return model
 
 
 def made_image(*shape: int) -> torch.Tensor:
@@ -82,32 +92,50 @@ def test_left_is_told_from_right_in_an_image_that_is_the_same_on_both_sides() ->
 @everywhere
 def test_a_name_is_looked_for_in_all_of_the_image_at_once(placement: Placement) -> None:
     plain, model = two_networks()
+    with_offset(model, 6.0)
     assert model.name_network is not None
     image = made_image(*(2 * n for n in SMALL.window))
     with torch.inference_mode():
         cells = model.name_network.compare(
             model.name_network.look_at(image), model.text_encoder(["liver"])
         )
-    found = masks(model, NAMED, placement)[Stage.COARSE]
-    torch.testing.assert_close(found, spread(cells, tuple(image.shape))[0])  # type: ignore[arg-type]
-    assert not torch.allclose(found, masks(plain, NAMED, placement)[Stage.COARSE])
+    found = masks(model, NAMED, placement)
+    expected = spread(cells, tuple(image.shape))[0]  # type: ignore[arg-type]
+    torch.testing.assert_close(found[Stage.COARSE], expected)
+    torch.testing.assert_close(found[Stage.FINAL], expected)
+    assert not torch.allclose(expected, masks(plain, NAMED, placement)[Stage.COARSE])
 
 
 @everywhere
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        ImagePrompt(*NO_POINTS, ((2, 10, 30), (9, 30, 50)), "liver"),
-        ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, "liver"),
-        ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, None),
-    ],
-    ids=["box and name", "click and name", "click"],
-)
-def test_other_prompts_are_answered_as_without_it(
+@pytest.mark.parametrize("prompt", [NAMED, replace(NAMED, box=((2, 10, 30), (9, 30, 50)))])
+def test_a_name_that_is_found_nowhere_is_looked_for_in_windows(
     placement: Placement, prompt: ImagePrompt
 ) -> None:
     plain, model = two_networks()
-    before, after = (masks(each, prompt, placement) for each in (plain, model))
+    before, after = (masks(each, prompt, placement) for each in (plain, with_offset(model, -99.0)))
+    for stage in before:
+        assert torch.equal(before[stage], after[stage])
+
+
+def test_what_is_found_by_name_is_looked_at_closer_by_the_region_network() -> None:
+    torch.manual_seed(0)
+    model = with_offset(SegVol(replace(WITH_NAMES, region_network_width=4)).eval(), 6.0)
+    found = masks(model, NAMED, "lattice")
+    image = made_image(*(2 * n for n in SMALL.window))
+    assert model.region_network is not None
+    answers = RegionAnswers(model.region_network, image, SMALL.window, torch.device("cpu"))
+    answer = answers.refined(found[Stage.COARSE])
+    assert answer is not None
+    torch.testing.assert_close(found[Stage.FINAL][answer.part.slices], answer.logits)
+    # Before it has learnt anything it leaves a mask as it is.
+    assert torch.equal(answer.logits > 0, found[Stage.COARSE][answer.part.slices] > 0)
+
+
+@everywhere
+def test_clicks_are_answered_as_without_it(placement: Placement) -> None:
+    plain, model = two_networks()
+    click = ImagePrompt(torch.tensor([[4, 20, 40]]), torch.ones(1), None, None)
+    before, after = (masks(each, click, placement) for each in (plain, with_offset(model, 6.0)))
     for stage in before:
         assert torch.equal(before[stage], after[stage])
 

@@ -20,12 +20,15 @@ from segvol_core.model.prompt_maps import (
     Points,
     cells_over,
     of_box,
+    of_coarse_mask,
     of_grey_values,
     of_points,
 )
 from segvol_core.model.unet import UNet
 
 _LOGIT_IN_THE_MIDDLE = 3.0
+_CERTAIN_LOGIT = 3.0
+"""Of a coarse mask; what is as certain is as the middle of a box."""
 
 
 class RegionNetwork(UNet):
@@ -42,7 +45,14 @@ class RegionNetwork(UNet):
         super().__init__(maps, config.region_network_width, config.region_network_levels)
         self.step = config.region_network_step
 
-    def answer(self, image: Tensor, *, points: Points | None, boxes: Tensor | None) -> Tensor:
+    def answer(
+        self,
+        image: Tensor,
+        *,
+        points: Points | None = None,
+        boxes: Tensor | None = None,
+        coarse: Tensor | None = None,
+    ) -> Tensor:
         """Logits (batch, D, H, W) of prompts in regions.
 
         Parameters
@@ -52,11 +62,16 @@ class RegionNetwork(UNet):
         points, boxes
             As :meth:`PromptEncoder.forward` takes them, either or both, as the user gave them: a
             box may reach beyond the image.
+        coarse
+            Logits (batch, D, H, W) of a coarse mask, in the place of a box and clicks.
         """
         _, depth, height, width = image.shape
         shape = (depth, height, width)
         cells = cells_over(shape, shape, image.device)
         boxed = None if boxes is None else of_box(cells, boxes)
+        if coarse is not None:
+            mask = of_coarse_mask(cells, coarse, _CERTAIN_LOGIT)
+            boxed = torch.cat([mask, torch.zeros_like(mask)], dim=1)
         level = None if boxed is None else boxed[:, 0]
         likeness = of_grey_values(cells, image, points, level)
         nothing = torch.zeros_like(likeness)

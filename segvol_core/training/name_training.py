@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
-from segvol_core.training.losses import segmentation_loss
+from segvol_core.training.losses import missing_loss, segmentation_loss
 from segvol_core.training.named_windows import NamedWindow, NamedWindows
 from segvol_core.training.state import TrainingState
 
 ON_NAMES = LoopSettings(steps=12_000, learning_rate=1e-3, optimiser="adamw")
 """Steps are cheap, and see all names of a case at once."""
+_MISSING_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ def train_on_names(
             with torch.autocast(device.type, enabled=False):
                 embeddings = torch.cat([read(name) for name in window.names])
                 logits = network.compare(features.float(), embeddings)
-                losses.append(segmentation_loss(logits.unsqueeze(1), window.masks.to(device)))
+                masks = window.masks.to(device)
+                losses.append(
+                    segmentation_loss(logits.unsqueeze(1), masks)
+                    + _MISSING_WEIGHT * missing_loss(logits, masks)
+                )
         loss = torch.cat(losses).mean()
         return ExampleLoss(loss, [("named", float(loss.detach()))])
 

@@ -18,13 +18,14 @@ from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.augmentation import Geometry, Strength
 from segvol_core.training.cases import TrainingCase
+from segvol_core.training.coarse_masks import simulate_coarse_mask
 from segvol_core.training.prompt_simulation import box_of
 from segvol_core.training.targets import MIN_VOXELS, BoolArray, WindowTargets, label_mask, part_of
 
 FloatArray = npt.NDArray[np.float64]
-Kind = Literal["box", "points", "points+box"]
+Kind = Literal["box", "points", "points+box", "coarse"]
 
-_KINDS: dict[Kind, float] = {"box": 0.35, "points": 0.5, "points+box": 0.15}
+_KINDS: dict[Kind, float] = {"box": 0.3, "points": 0.4, "points+box": 0.1, "coarse": 0.2}
 _PART_SHARE = 0.35
 REGIONS_FOR_CLICKS = 0.25
 """How often clicks are on pseudo-labels, as a part of how often boxes are."""
@@ -45,6 +46,8 @@ class PromptedWindows:
         (n, 6), first and last voxel, which may lie beyond the window; None where the kind has none.
     points
         As the network takes them, or None.
+    coarse
+        Logits (n, D, H, W) of coarse masks, or None.
     targets
         (n, D, H, W) bool.
     """
@@ -53,6 +56,7 @@ class PromptedWindows:
     images: Tensor
     boxes: Tensor | None
     points: tuple[Tensor, Tensor] | None
+    coarse: Tensor | None
     targets: Tensor
 
 
@@ -103,7 +107,7 @@ class StructureWindows:
         self, rng: np.random.Generator, strength: Strength, kind: Kind = "box"
     ) -> ShownStructure:
         """A window for a kind of prompt, drawn again where too little of its structure is shown."""
-        clicks = kind == "points"
+        clicks = kind in ("points", "coarse")
         region_share = self._region_share * (REGIONS_FOR_CLICKS if clicks else 1)
         while True:
             regions = not self._structures or (bool(self._regions) and rng.random() < region_share)
@@ -181,17 +185,20 @@ def prompted(
     shown: Sequence[ShownStructure], kind: Kind, rng: np.random.Generator
 ) -> PromptedWindows:
     """Windows with the prompts of a kind that a user would give."""
-    boxes, points = None, None
+    boxes, points, coarse = None, None, None
     if "box" in kind:
         drawn = [simulate.drawn_by_hand(each.around, rng) for each in shown]
         boxes = torch.from_numpy(np.stack(drawn).astype(np.float32))
     if "points" in kind:
         points = simulate.stack_points([_clicks(each.target, rng) for each in shown])
+    if kind == "coarse":
+        coarse = torch.stack([simulate_coarse_mask(each.target, rng) for each in shown])
     return PromptedWindows(
         kind,
         torch.stack([each.image for each in shown]),
         boxes,
         points,
+        coarse,
         torch.from_numpy(np.stack([each.target for each in shown])),
     )
 

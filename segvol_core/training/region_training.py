@@ -54,7 +54,7 @@ def window_stream(
 def shares_for(kind: Kind, sources: Sequence[StructureWindows], shares: FloatArray) -> FloatArray:
     """How often each case is drawn for a kind of prompt: those without organs less for clicks."""
     possible = shares * [not source.is_empty for source in sources]
-    if kind == "points":
+    if kind in ("points", "coarse"):
         possible = possible * [
             1.0 if source.has_structures else REGIONS_FOR_CLICKS for source in sources
         ]
@@ -95,7 +95,8 @@ def train_on_windows(
         images = batch.images.to(device)
         boxes = None if batch.boxes is None else batch.boxes.to(device)
         points = batch.points and (batch.points[0].to(device), batch.points[1].to(device))
-        logits = network.answer(images, points=points, boxes=boxes)[:, None]
+        coarse = None if batch.coarse is None else batch.coarse.to(device)
+        logits = network.answer(images, points=points, boxes=boxes, coarse=coarse)[:, None]
         with torch.autocast(device.type, enabled=False):
             loss = segmentation_loss(logits, batch.targets.to(device)).mean()
         return ExampleLoss(loss, [(f"window:{batch.kind}", float(loss.detach()))])

@@ -69,12 +69,13 @@ def test_every_kind_of_prompt_is_asked(folder: Path) -> None:
         kinds.add(batch.kind)
         assert (batch.boxes is not None) == ("box" in batch.kind)
         assert (batch.points is not None) == ("points" in batch.kind)
+        assert (batch.coarse is not None) == (batch.kind == "coarse")
         if batch.points is not None:
             voxels, labels = batch.points
             for window, target in enumerate(batch.targets):
                 z, y, x = voxels[window][labels[window] == 1][0].long()
                 assert target[z, y, x]
-    assert kinds == {"box", "points", "points+box"}
+    assert kinds == {"box", "points", "points+box", "coarse"}
 
 
 def test_windows_are_learnt_and_the_rest_of_the_network_stays(folder: Path, tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_clicks_are_seldom_on_cases_without_organs(folder: Path) -> None:
     assert 0 < of_kind["points"][without].sum() < np.mean(without) / 2
 
 
-@pytest.mark.parametrize("kind", ["box", "points", "points+box"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_prompts_are_learnt_to_end_where_the_organ_ends(folder: Path, kind: Kind) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
@@ -154,7 +155,7 @@ def test_prompts_are_learnt_to_end_where_the_organ_ends(folder: Path, kind: Kind
     source = StructureWindows(case, model.config.window, 0.0)
     batch = prompted([source.draw(rng, TURNED, kind) for _ in range(6)], kind, rng)
     before = mean_dice(model, batch)
-    settings = replace(ON_WINDOWS, steps=40, learning_rate=1e-2, warmup_steps=5, average_decay=0.8)
+    settings = replace(ON_WINDOWS, steps=60, learning_rate=1e-2, warmup_steps=5, average_decay=0.8)
     train_on_windows(model, itertools.repeat([batch]), settings, lambda _: None)
     after = mean_dice(model, batch)
     assert after > before + 0.05
@@ -165,6 +166,8 @@ def mean_dice(model: SegVol, batch: PromptedWindows) -> float:
     """Dice of the region network's masks."""
     assert model.region_network is not None
     with torch.inference_mode():
-        answer = model.region_network.answer(batch.images, points=batch.points, boxes=batch.boxes)
+        answer = model.region_network.answer(
+            batch.images, points=batch.points, boxes=batch.boxes, coarse=batch.coarse
+        )
     found, target = (each.flatten(1).float() for each in (answer > 0, batch.targets))
     return float((2 * (found * target).sum(1) / (found.sum(1) + target.sum(1))).mean())
