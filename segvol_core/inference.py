@@ -134,6 +134,11 @@ class ZoomOutZoomIn:
             self._overview = self._encoder.embed_image(self._zoomed_out)
         return self._overview
 
+    @property
+    def answers_in_windows(self) -> bool:
+        """Whether most prompts are: without a region network, or a name network, all of a kind."""
+        return self._region_answers is None or self.name_answers is None
+
     def all_windows(self) -> list[Window]:
         """Every lattice window of the image, for encoding ahead."""
         return zoom.lattice_windows(self._shape, self._window)

@@ -130,11 +130,15 @@ class Session:
     def encode_ahead(self) -> Iterator[float]:
         """Encode the rest of the volume window by window, while the user looks for a click.
 
-        Yields the fraction done. Ends early when the memory budget is full.
+        Yields the fraction done. Ends early when the memory budget is full, and soon where few
+        prompts need windows.
         """
-        self._zoom.look_at_whole()
         if self._zoom.name_answers is not None:
             self._zoom.name_answers.look()
+        if not self._zoom.answers_in_windows:
+            yield 1.0
+            return
+        self._zoom.look_at_whole()
         windows = self._zoom.all_windows()
         missing = [window for window in windows if window not in self._encoder.cache]
         for done, _ in enumerate(self._encoder.embed(missing)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published_figures import DATA
+from small_config import SMALL
 
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.errors import PromptError, SegVolWarning, VolumeError
@@ -136,6 +138,13 @@ def test_encoding_ahead_stops_when_the_memory_is_full(small: SegVol, ct: Volume)
     session = Session(small, ct, cache_bytes=3 * one)
     assert list(session.encode_ahead())[-1] < 1.0
     assert session._encoder.cache.used_bytes <= 3 * one
+
+
+def test_no_window_is_encoded_ahead_where_few_prompts_need_one(ct: Volume) -> None:
+    config = replace(SMALL, prompt_priors=True, region_network_width=4, name_network_width=4)
+    session = Session(SegVol(config).eval(), ct)
+    assert list(session.encode_ahead()) == [1.0]
+    assert session._encoder.cache.used_bytes == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
