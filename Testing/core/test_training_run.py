@@ -395,9 +395,9 @@ def test_an_example_is_the_same_in_whichever_process_it_is_drawn(cts: Path, tmp_
     settings = settings_of(tmp_path, cts)
     model = network_to_train(settings, records_of(settings.data))
     cases = list(prepare_cases(records_of(settings.data), model.config))
-    examples = NumberedExamples(cases, TINY.window, settings.examples, 0)
+    examples = NumberedExamples(cases, TINY, settings.examples, 0)
     twice = replace(settings.examples, volumes=2)
-    together = next(NumberedExamples(cases, TINY.window, twice, 0).steps(3))
+    together = next(NumberedExamples(cases, TINY, twice, 0).steps(3))
     apart = [next(examples.steps(3, rank, 2)) for rank in (0, 1)]
     for one, (other,) in zip(together, apart, strict=True):
         assert torch.equal(one.window, other.window)

@@ -19,6 +19,7 @@ from segvol_core.training import augmentation as augment
 from segvol_core.training import prompt_simulation as simulate
 from segvol_core.training.augmentation import Overview, Positions, Strength
 from segvol_core.training.cases import TrainingCase
+from segvol_core.training.named_windows import NamedWindow, NamedWindows
 from segvol_core.training.names import draw_spelling, mirrored, spellings
 from segvol_core.training.published_augmentation import middle_of_crop
 from segvol_core.training.targets import Target, TargetPairs, WindowTargets, part_of
@@ -81,6 +82,8 @@ class Example:
         Where the window's voxels lie in the overview.
     structures
         None where nothing may be named.
+    named
+        Another window of the volume, for a name network; None without one, or without names.
     """
 
     overview: Tensor
@@ -88,6 +91,7 @@ class Example:
     positions: Positions
     prompts: list[PromptBatch]
     structures: Structures | None = None
+    named: NamedWindow | None = None
 
 
 class ExampleSource:
@@ -106,6 +110,8 @@ class ExampleSource:
         How much more often text is drawn than in the table of kinds.
     foreign_names
         Structures that this case certainly does not show, for empty targets.
+    for_name_network
+        Whether there is a name network, which has windows of its own.
     """
 
     def __init__(
@@ -116,8 +122,14 @@ class ExampleSource:
         mirror_names: bool,
         text_weight: float = 1.0,
         foreign_names: Sequence[str] = (),
+        for_name_network: bool = False,
     ) -> None:
         self.case = case
+        self._named_windows: NamedWindows | None = None
+        if for_name_network and case.label_values:
+            self._named_windows = NamedWindows(
+                case, mirror_names=mirror_names, foreign_names=foreign_names
+            )
         self._window = window
         self._mirror_names = mirror_names
         self._text_weight = text_weight
@@ -169,7 +181,10 @@ class ExampleSource:
             if batch is not None:
                 prompts.append(batch)
         structures = self._structures(targets, rng) if "text" in kinds else None
-        return Example(images[0], images[1], positions, prompts, structures)
+        named = None if self._named_windows is None else self._named_windows.draw(rng, strength)
+        if named is not None and not named.names:
+            named = None
+        return Example(images[0], images[1], positions, prompts, structures, named)
 
     def _middle(
         self,

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.examples import Example, PromptBatch, Structures
 from segvol_core.training.losses import segmentation_loss
+from segvol_core.training.named_losses import named_losses
 from segvol_core.training.optimisers import OptimiserName
 from segvol_core.training.precision import Precision, clip_and_step, products_in
 from segvol_core.training.recognition import Recognition
@@ -197,7 +198,8 @@ def prompt_losses(
 ) -> tuple[Tensor, ...]:
     """Losses (n,) zoomed out and (n,) zoomed in of a batch of prompts.
 
-    A third one is that of a region network, where it has an answer: to boxes and clicks.
+    A third one is that of a region network: of its answer to boxes and clicks, or of what it makes
+    of the coarse mask of a text.
 
     Parameters
     ----------
@@ -235,9 +237,10 @@ def prompt_losses(
             segmentation_loss(overview.float(), prompts.overview_target.to(device)),
             segmentation_loss(window.float(), target),
         )
-    if model.region_network is None or (drawn is None and points is None):
+    if model.region_network is None:
         return losses
-    region = model.region_network.answer(images[1:], points=points, boxes=drawn)
+    by_name = coarse if drawn is None and points is None else None
+    region = model.region_network.answer(images[1:], points=points, boxes=drawn, coarse=by_name)
     with torch.autocast(device.type, enabled=False):
         return *losses, segmentation_loss(region.unsqueeze(1), target)
 
@@ -253,12 +256,16 @@ def example_loss(model: SegVol, recognition: Recognition, example: Example) -> E
         named = None
         if example.structures is not None:
             named = recognition_loss(model, recognition, embeddings, example.structures)
-    loss = torch.cat([part for pair in losses for part in pair]).mean()
+        found = []
+        if model.name_network is not None and example.named is not None:
+            found = [named_losses(model.name_network, [example.named], model.text_encoder)]
+    loss = torch.cat([*(part for pair in losses for part in pair), *found]).mean()
     parts = [
         (f"{place}:{prompts.kind}", float(part.detach().mean()))
         for prompts, pair in zip(example.prompts, losses, strict=True)
         for place, part in zip(("out", "in", "region"), pair, strict=False)
     ]
+    parts += [("network of names", float(part.detach().mean())) for part in found]
     if named is not None:
         loss = loss + _RECOGNITION_WEIGHT * named.mean()
         parts.append(("names", float(named.detach().mean())))

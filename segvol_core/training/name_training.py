@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
-from segvol_core.training.losses import missing_loss, segmentation_loss
+from segvol_core.training.named_losses import named_losses
 from segvol_core.training.named_windows import NamedWindow, NamedWindows
 from segvol_core.training.state import TrainingState
 
 ON_NAMES = LoopSettings(steps=12_000, learning_rate=1e-3, optimiser="adamw")
 """Steps are cheap, and see all names of a case at once."""
-_MISSING_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -75,30 +74,17 @@ def train_on_names(
     network = model.name_network
     if network is None:
         raise ValueError("the network has no name network")
-    device = next(model.parameters()).device
     texts: dict[str, Tensor] = {}
 
-    def read(name: str) -> Tensor:
-        if name not in texts:
-            with torch.no_grad():
-                texts[name] = model.text_encoder([name])
-        return texts[name]
+    def read(names: list[str]) -> Tensor:
+        for name in names:
+            if name not in texts:
+                with torch.no_grad():
+                    texts[name] = model.text_encoder([name])
+        return torch.cat([texts[name] for name in names])
 
     def loss_of(batch: list[NamedWindow]) -> ExampleLoss:
-        grey = torch.stack([window.grey for window in batch]).to(device)
-        places = torch.stack([window.places for window in batch]).to(device)
-        seen = network.features(grey, places)
-        losses = []
-        for features, window in zip(seen, batch, strict=True):
-            with torch.autocast(device.type, enabled=False):
-                embeddings = torch.cat([read(name) for name in window.names])
-                logits = network.compare(features.float(), embeddings)
-                masks = window.masks.to(device)
-                losses.append(
-                    segmentation_loss(logits.unsqueeze(1), masks)
-                    + _MISSING_WEIGHT * missing_loss(logits, masks)
-                )
-        loss = torch.cat(losses).mean()
+        loss = named_losses(network, batch, read).mean()
         return ExampleLoss(loss, [("named", float(loss.detach()))])
 
     state = TrainingState(

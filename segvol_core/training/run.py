@@ -47,7 +47,7 @@ def _course(training: Training, member: Member, device: torch.device) -> Course[
         loop.weight_decay,
         precision=loop.precision,
     )
-    examples = NumberedExamples(cases, model.config.window, settings.examples, settings.seed)
+    examples = NumberedExamples(cases, model.config, settings.examples, settings.seed)
     validation = Validation(
         functools.partial(zoom_out_look, state.average, kept[: settings.validation.cases]),
         settings.validation.every_steps,

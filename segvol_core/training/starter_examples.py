@@ -149,6 +149,7 @@ def _source(case: TrainingCase, config: SegVolConfig) -> ExampleSource:
         mirror_names=head,
         text_weight=6.0 if head else 1.5,
         foreign_names=_foreign_names(case),
+        for_name_network=config.name_network_width > 0,
     )
 
 

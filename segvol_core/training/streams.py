@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from segvol_core.model.config import Size3
+from segvol_core.model.config import SegVolConfig
 from segvol_core.training.cases import TrainingCase
 from segvol_core.training.data.records import TrainingDataError
 from segvol_core.training.examples import Example, ExampleSource
@@ -30,7 +30,11 @@ class NumberedExamples:
     """
 
     def __init__(
-        self, cases: Sequence[TrainingCase], window: Size3, settings: ExampleSettings, seed: int
+        self,
+        cases: Sequence[TrainingCase],
+        config: SegVolConfig,
+        settings: ExampleSettings,
+        seed: int,
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -43,9 +47,10 @@ class NumberedExamples:
         self._sources = [
             ExampleSource(
                 case,
-                window,
+                config.window,
                 mirror_names=settings.mirror_names,
                 text_weight=settings.text_weight,
+                for_name_network=config.name_network_width > 0,
             )
             for case in useful
         ]

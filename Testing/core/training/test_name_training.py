@@ -115,3 +115,12 @@ def test_names_are_learnt_and_the_rest_of_the_network_stays(folder: Path, tmp_pa
 def test_a_network_without_such_a_part_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no name network"):
         starter.train_starter(folder, tmp_path / "a.safetensors", None, None, ON_NAMES, config=TINY)
+
+
+def test_a_training_of_the_whole_teaches_names_too(folder: Path, tmp_path: Path) -> None:
+    output, more = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    starter.train_starter(folder, output, LoopSettings(steps=1), config=WITH_NAMES)
+    starter.train_starter(folder, more, LoopSettings(steps=1), config=WITH_NAMES, start=output)
+    before, after = load_model(output).state_dict(), load_model(more).state_dict()
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert {"name_network", "mask_decoder"} <= changed
