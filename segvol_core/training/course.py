@@ -11,7 +11,8 @@ from torch import nn
 
 from segvol_core.training.checkpoint import BestYet, load_checkpoint
 from segvol_core.training.interruption import stopping_between_steps
-from segvol_core.training.loop import ExampleLoss, LoopSettings, training_steps
+from segvol_core.training.loop import LoopSettings, training_steps
+from segvol_core.training.losses import ExampleLoss
 from segvol_core.training.results import ResultWriter, Weights, begin_folder
 from segvol_core.training.run_settings import RunSettings, comparable
 from segvol_core.training.state import TrainingState

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch.nn.functional as F
 from monai.losses.dice import DiceLoss
 from torch import Tensor
@@ -10,6 +12,22 @@ _SMOOTH = 1.0
 """Voxels added to both sides of the Dice ratio: an empty target wants an empty prediction."""
 
 _dice = DiceLoss(sigmoid=True, smooth_nr=_SMOOTH, smooth_dr=_SMOOTH, reduction="none")
+
+
+@dataclass(frozen=True)
+class ExampleLoss:
+    """Loss of an example.
+
+    Attributes
+    ----------
+    total
+        What is minimised.
+    parts
+        Its parts for the log, by name; one name may come several times.
+    """
+
+    total: Tensor
+    parts: list[tuple[str, float]] = field(default_factory=list)
 
 
 def target_at(target: Tensor, low_resolution_logits: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
+from segvol_core.training.loop import LoopSettings, Progress, train_part
+from segvol_core.training.losses import ExampleLoss
 from segvol_core.training.named_losses import named_losses
 from segvol_core.training.named_windows import NamedWindow, NamedWindows
-from segvol_core.training.state import TrainingState
 
 ON_NAMES = LoopSettings(steps=12_000, learning_rate=1e-3, optimiser="adamw")
 """Steps are cheap, and see all names of a case at once."""
@@ -87,15 +87,4 @@ def train_on_names(
         loss = named_losses(network, batch, read).mean()
         return ExampleLoss(loss, [("named", float(loss.detach()))])
 
-    state = TrainingState(
-        network,
-        nn.Module(),
-        settings.optimiser,
-        settings.learning_rate,
-        settings.weight_decay,
-        precision=settings.precision,
-    )
-    for progress in training_steps(state, batches, settings, loss_of):
-        report(progress)
-    network.load_state_dict(state.average.state_dict())
-    return progress
+    return train_part(network, batches, settings, loss_of, report)

@@ -17,7 +17,7 @@ from segvol_core.training.course import Course, Outcome, loop_settings
 from segvol_core.training.data.images import read_images
 from segvol_core.training.data.records import VALIDATION, CaseRecord, TrainingDataError
 from segvol_core.training.launch import run
-from segvol_core.training.loop import ExampleLoss
+from segvol_core.training.losses import ExampleLoss
 from segvol_core.training.masked_images import Reconstruction, masked_loss
 from segvol_core.training.masked_windows import MaskedWindow, NumberedWindows
 from segvol_core.training.preparation import digest, prepare_all, records_of

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
-from segvol_core.training.loop import ExampleLoss, LoopSettings, Progress, training_steps
-from segvol_core.training.losses import segmentation_loss
+from segvol_core.training.loop import LoopSettings, Progress, train_part
+from segvol_core.training.losses import ExampleLoss, segmentation_loss
 from segvol_core.training.prompted_windows import (
     REGIONS_FOR_CLICKS,
     FloatArray,
@@ -21,7 +20,6 @@ from segvol_core.training.prompted_windows import (
     draw_kind,
     prompted,
 )
-from segvol_core.training.state import TrainingState
 
 ON_WINDOWS = LoopSettings(steps=12_000, learning_rate=2e-3, optimiser="adamw")
 """A small network with cheap steps takes larger ones."""
@@ -101,15 +99,4 @@ def train_on_windows(
             loss = segmentation_loss(logits, batch.targets.to(device)).mean()
         return ExampleLoss(loss, [(f"window:{batch.kind}", float(loss.detach()))])
 
-    state = TrainingState(
-        network,
-        nn.Module(),
-        settings.optimiser,
-        settings.learning_rate,
-        settings.weight_decay,
-        precision=settings.precision,
-    )
-    for progress in training_steps(state, batches, settings, loss_of):
-        report(progress)
-    network.load_state_dict(state.average.state_dict())
-    return progress
+    return train_part(network, batches, settings, loss_of, report)

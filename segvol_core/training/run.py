@@ -9,9 +9,9 @@ import torch
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.course import Course, Outcome, loop_settings
 from segvol_core.training.data.records import VALIDATION
+from segvol_core.training.example_losses import example_loss
 from segvol_core.training.examples import Example
 from segvol_core.training.launch import run
-from segvol_core.training.loop import example_loss
 from segvol_core.training.preparation import Training, digest, prepare_training
 from segvol_core.training.recognition import Recognition
 from segvol_core.training.results import BEST, LAST, Weights

@@ -15,9 +15,10 @@ from segvol_core.organs import find
 from segvol_core.session import Session
 from segvol_core.training import augmentation as augment
 from segvol_core.training.cases import prepare_cases, read_index
+from segvol_core.training.example_losses import prompt_losses
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
-from segvol_core.training.loop import LoopSettings, prompt_losses, train
+from segvol_core.training.loop import LoopSettings, train
 from segvol_core.training.validation import zoom_out_dice
 from segvol_core.volume import Volume
 
