@@ -15,6 +15,7 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training import starter
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import prepare_cases, read_index
+from segvol_core.training.coarse_masks import simulate_coarse_mask
 from segvol_core.training.loop import LoopSettings
 from segvol_core.training.prompt_simulation import box_of
 from segvol_core.training.prompted_windows import (
@@ -171,3 +172,18 @@ def mean_dice(model: SegVol, batch: PromptedWindows) -> float:
         )
     found, target = (each.flatten(1).float() for each in (answer > 0, batch.targets))
     return float((2 * (found * target).sum(1) / (found.sum(1) + target.sum(1))).mean())
+
+
+def test_a_coarse_mask_is_near_its_target_and_seldom_it() -> None:
+    z, y, x = np.ogrid[:24, :40, :40]
+    target = ((z - 12) / 8) ** 2 + ((y - 18) / 12) ** 2 + ((x - 22) / 12) ** 2 < 1
+    rng = np.random.default_rng(0)
+    overlaps = []
+    for _ in range(40):
+        coarse = simulate_coarse_mask(target, rng)
+        assert tuple(coarse.shape) == target.shape
+        found = coarse.numpy() > 0
+        overlaps.append(2 * (found & target).sum() / (found.sum() + target.sum()))
+    assert max(overlaps) < 0.99
+    assert np.median(overlaps) > 0.7
+    assert np.std(overlaps) > 0.02
