@@ -27,7 +27,7 @@ _LARGEST_REGION = 600_000
 _LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
 """Of 61 structures of the labelled trunk none fills less of its box, and half fill so much."""
 _LOOKS = 4
-"""How often the region round a click is made larger, at most."""
+"""At most, of which each but the first is at a larger region round a click."""
 _GROWTH = 2
 """By half a window on each side at which what was found is cut off."""
 
@@ -93,9 +93,9 @@ class RegionAnswers:
             _find_something(found, prompt.box)
             yield found
             return
-        for _ in range(_LOOKS):
-            leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
-            yield found
+        leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
+        yield found
+        for _ in range(1, _LOOKS):
             reached = self._beyond(found)
             if reached is None:
                 return
@@ -103,6 +103,8 @@ class RegionAnswers:
             if not self._fits(region):
                 return
             found = self._look(prompt, region)
+            leave_out_what_is_apart(prompt.positive, found.part.low, found.logits)
+            yield found
 
     def refined(self, coarse: Tensor) -> RegionAnswer | None:
         """What a coarse mask of logits (D, H, W) becomes; None if it cannot be seen at once."""
