@@ -44,7 +44,8 @@ class Step:
     logits
         (D, H, W) on the prepared image.
     found
-        False when zoom-out found nothing, so that there was nothing to zoom in on.
+        False when zoom-out found nothing, so that there was nothing to zoom in on, and for an empty
+        mask that needed no windows.
     """
 
     stage: Stage
@@ -273,11 +274,13 @@ class ZoomOutZoomIn:
             looks, first = focus.in_region
             *_, answer = first, *looks
         if focus.coarse is None and answer is not None:
-            return Step(Stage.FINAL, index, fraction, self._of_region(answer))
-        logits = self._refined(focus) if focus.named else self._zoomed_in(focus)
-        if answer is not None:
-            hear_also(logits, answer)
-        return Step(Stage.FINAL, index, fraction, logits, focus.found)
+            logits = self._of_region(answer)
+        else:
+            logits = self._refined(focus) if focus.named else self._zoomed_in(focus)
+            if answer is not None:
+                hear_also(logits, answer)
+        found = focus.plan is not None or (focus.found and bool((logits > 0).any()))
+        return Step(Stage.FINAL, index, fraction, logits, found)
 
     def _of_region(self, answer: RegionAnswer) -> Tensor:
         """An answer at the image's shape."""

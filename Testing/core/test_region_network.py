@@ -235,6 +235,15 @@ def test_boxes_and_clicks_do_not_wait_for_the_image_being_encoded(
         assert masks(model, prompt, "lattice").keys() == {Stage.COARSE, Stage.FINAL}
 
 
+def test_that_a_click_found_nothing_is_known() -> None:
+    model = two_networks()[1]
+    assert model.region_network is not None
+    with torch.no_grad():
+        assert model.region_network.to_logits.bias is not None
+        model.region_network.to_logits.bias.fill_(-40)
+    assert [step.found for step in steps(model, PROMPTS[1], "lattice")] == [True, False]
+
+
 @pytest.mark.parametrize("width", [6, -4])
 def test_sizes_that_make_no_sense_are_refused(width: int) -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
