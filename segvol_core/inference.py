@@ -227,7 +227,10 @@ class ZoomOutZoomIn:
         in_region = None
         if self._region_answers is not None and self._region_answers.can_answer(prompt):
             looks = self._region_answers.looks(prompt)
-            in_region = looks, next(looks)
+            first = next(looks)
+            # A network that has learnt little finds nothing round a click: windows may.
+            if (first.logits > 0).any():
+                in_region = looks, first
         if in_region is not None and prompt.text is None:
             return _Focus(None, in_region=in_region), self._of_region(in_region[1])
         vector = None if prompt.text is None else self.embed_text(prompt.text)
