@@ -16,6 +16,7 @@ from torch import Tensor
 from segvol_core.model.config import Size3
 from segvol_core.training import published_augmentation as published
 from segvol_core.training.cases import TrainingCase
+from segvol_core.training.contrast_medium import ContrastMedium
 
 FloatArray = npt.NDArray[np.float64]
 Positions = tuple[Tensor, Tensor, Tensor]
@@ -117,6 +118,8 @@ class Strength:
         As other scanners and patients have them, or changed as published.
     windows
         Near a structure, each as often as another; or round a random voxel, as published.
+    contrast_medium
+        In windows of the region network and of the name network, or never.
     """
 
     scale: float = 1.35
@@ -127,6 +130,7 @@ class Strength:
     smallest_part: float = 0.5
     grey_values: GreyValues = "scanners"
     windows: Windows = "structures"
+    contrast_medium: ContrastMedium | None = None
 
 
 PUBLISHED = Strength(
@@ -245,6 +249,21 @@ def smooth_region(regions: Tensor, region: int) -> npt.NDArray[np.bool_]:
     part = ndimage.uniform_filter(mask[grown].astype(np.float32), size, mode="nearest")
     mask[grown] = part > 0.5
     return mask
+
+
+def inject(
+    image: Tensor,
+    case: TrainingCase,
+    labels: Tensor,
+    medium: ContrastMedium | None,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Grey values (D, H, W) of a window of a case, now and then as contrast medium changes them."""
+    if medium is None or rng.random() >= medium.share:
+        return image
+    known = case.label_values
+    values = {name: case.parts.get(value, (value,)) for name, value in known.items()}
+    return medium.inject(image, labels, values, rng)
 
 
 def change_grey_values(

@@ -80,8 +80,8 @@ def example_loss(model: SegVol, recognition: Recognition, example: Example) -> E
         if example.structures is not None:
             named = recognition_loss(model, recognition, embeddings, example.structures)
         found = []
-        if model.name_network is not None and example.named is not None:
-            found = [named_losses(model.name_network, [example.named], model.text_encoder)]
+        if model.name_network is not None and example.named:
+            found = [named_losses(model.name_network, example.named, model.text_encoder)]
     loss = torch.cat([*(part for pair in losses for part in pair), *found]).mean()
     parts = [
         (f"{place}:{prompts.kind}", float(part.detach().mean()))

@@ -83,7 +83,7 @@ class Example:
     structures
         None where nothing may be named.
     named
-        Another window of the volume, for a name network; None without one, or without names.
+        More windows of the volume, for a name network; none without one, or without names.
     """
 
     overview: Tensor
@@ -91,7 +91,7 @@ class Example:
     positions: Positions
     prompts: list[PromptBatch]
     structures: Structures | None = None
-    named: NamedWindow | None = None
+    named: tuple[NamedWindow, ...] = ()
 
 
 class ExampleSource:
@@ -110,8 +110,9 @@ class ExampleSource:
         How much more often text is drawn than in the table of kinds.
     foreign_names
         Structures that this case certainly does not show, for empty targets.
-    for_name_network
-        Whether there is a name network, which has windows of its own.
+    named_windows
+        Windows per example for the name network, which sees more of a volume at once; 0 if there is
+        none.
     """
 
     def __init__(
@@ -122,14 +123,13 @@ class ExampleSource:
         mirror_names: bool,
         text_weight: float = 1.0,
         foreign_names: Sequence[str] = (),
-        for_name_network: bool = False,
+        named_windows: int = 0,
     ) -> None:
         self.case = case
-        self._named_windows: NamedWindows | None = None
-        if for_name_network and case.label_values:
-            self._named_windows = NamedWindows(
-                case, mirror_names=mirror_names, foreign_names=foreign_names
-            )
+        self._named_windows = NamedWindows(
+            case, mirror_names=mirror_names, foreign_names=foreign_names
+        )
+        self._named_count = named_windows if case.label_values else 0
         self._window = window
         self._mirror_names = mirror_names
         self._text_weight = text_weight
@@ -181,10 +181,9 @@ class ExampleSource:
             if batch is not None:
                 prompts.append(batch)
         structures = self._structures(targets, rng) if "text" in kinds else None
-        named = None if self._named_windows is None else self._named_windows.draw(rng, strength)
-        if named is not None and not named.names:
-            named = None
-        return Example(images[0], images[1], positions, prompts, structures, named)
+        named = [self._named_windows.draw(rng, strength) for _ in range(self._named_count)]
+        named = [window for window in named if window.names]
+        return Example(images[0], images[1], positions, prompts, structures, tuple(named))
 
     def _middle(
         self,

@@ -81,9 +81,10 @@ class NamedWindows:
             if axis > 0:
                 place = (along + 0.5 - first) * (2 / (beyond - first)) - 1
                 places.append(-place if flipped and axis == 2 else place)
-        grey = augment.sample_image(self._case.image, geometry)
-        grey = augment.change_grey_values(grey, rng, strength.grey_values) * inside
         labels = self._labels(geometry, inside)
+        grey = augment.sample_image(self._case.image, geometry)
+        grey = augment.inject(grey, self._case, labels, strength.contrast_medium, rng)
+        grey = augment.change_grey_values(grey, rng, strength.grey_values) * inside
         names, masks = self._choose(labels, flipped, rng)
         return NamedWindow(grey, torch.stack(places) * inside, names, masks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,13 @@ REGIONS_FOR_CLICKS = 0.25
 _SEEN_OF_A_LARGE_BOX = 0.7
 """A window is moved along a box as long as the box reaches beyond so much of it."""
 _LEAST_SHIFT = 3.0
+_LARGER_OFTEN = 0.35
+_LARGER_SIZES = [
+    factors
+    for factors in itertools.product((1.0, 1.4, 2.0, 3.0), repeat=3)
+    if 1 < math.prod(factors) <= 3
+]
+"""A region that has grown round a click, or holds a large box, is longer than the window."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class StructureWindows:
 
     def __init__(self, case: TrainingCase, window: Size3, region_share: float) -> None:
         self._case = case
-        self._window = np.array(window)
+        self._window = window
         self._region_share = region_share
         self._structures = dict(_boxes_of_structures(case))
         self._regions = dict(_boxes_of_regions(case))
@@ -104,62 +112,76 @@ class StructureWindows:
         return bool(self._structures)
 
     def draw(
-        self, rng: np.random.Generator, strength: Strength, kind: Kind = "box"
+        self,
+        rng: np.random.Generator,
+        strength: Strength,
+        kind: Kind = "box",
+        size: Size3 | None = None,
     ) -> ShownStructure:
-        """A window for a kind of prompt, drawn again where too little of its structure is shown."""
+        """A window for a kind of prompt, drawn again where too little of its structure is shown.
+
+        ``size`` is that of the network's window, if none is given.
+        """
+        window = np.array(self._window if size is None else size)
         clicks = kind in ("points", "coarse")
         region_share = self._region_share * (REGIONS_FOR_CLICKS if clicks else 1)
         while True:
             regions = not self._structures or (bool(self._regions) and rng.random() < region_share)
             boxes = self._regions if regions else self._structures
             value = list(boxes)[int(rng.integers(len(boxes)))]
-            geometry, around = self._place(boxes[value], strength, rng)
+            geometry, around = _place(boxes[value], window, strength, rng)
             shown = WindowTargets(self._case, geometry)
             target = shown.region_mask(value) if regions else shown.label_mask(value)
             around = _where_it_is_seen(around, target)
             if (
                 regions
                 and not clicks
-                and self._holds(around)
+                and _holds(window, around)
                 and rng.random() < _PART_SHARE
                 and target.any()
             ):
-                target, around = self._part(target, around, rng)
+                target, around = _part(target, around, rng)
             if target.sum() < MIN_VOXELS:
                 continue
             image = augment.sample_image(self._case.image, geometry)
+            if shown.all_labels is not None:
+                medium = strength.contrast_medium
+                image = augment.inject(image, self._case, shown.all_labels, medium, rng)
             image = augment.change_grey_values(image, rng, strength.grey_values)
             return ShownStructure(image, target, around)
 
-    def _place(
-        self, box: FloatArray, strength: Strength, rng: np.random.Generator
-    ) -> tuple[Geometry, FloatArray]:
-        """A window that shows a box, or a part of a large one, and the box round that box in it."""
-        low, high = box[:3], box[3:]
-        extent = high - low + 1
-        stretch = strength.scale ** (0.6 * rng.uniform(-1, 1) + 0.4 * rng.uniform(-1, 1, 3))
-        room = (extent - _SEEN_OF_A_LARGE_BOX * self._window * stretch) / 2
-        middle = (low + high) / 2 + rng.uniform(-1, 1, 3) * np.maximum(room, _LEAST_SHIFT)
-        step = stretch * np.where(rng.random(3) < np.array(strength.flips), -1, 1)
-        matrix = augment.rotation(rng.uniform(-1, 1, 3) * strength.rotation) * step[None, :]
-        offsets = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in self._window), indexing="ij")
-        indices = np.tensordot(matrix, np.stack(offsets), axes=1) + middle[:, None, None, None]
-        # From side to side, since voxels of window and image are not of the same size.
-        corners = np.array(list(itertools.product(*zip(low - 0.5, high + 0.5, strict=True))))
-        inside = np.linalg.solve(matrix, (corners - middle).T).T + (self._window - 1) / 2
-        box = np.concatenate([inside.min(axis=0) + 0.5, inside.max(axis=0) - 0.5])
-        return Geometry(torch.from_numpy(indices).float(), nearest=False), box
 
-    def _holds(self, box: FloatArray) -> bool:
-        return bool((box[:3] >= 0).all() and (box[3:] <= self._window - 1).all())
+def _place(
+    box: FloatArray, window: npt.NDArray[np.int64], strength: Strength, rng: np.random.Generator
+) -> tuple[Geometry, FloatArray]:
+    """A window that shows a box, or a part of a large one, and the box round that box in it."""
+    low, high = box[:3], box[3:]
+    extent = high - low + 1
+    stretch = strength.scale ** (0.6 * rng.uniform(-1, 1) + 0.4 * rng.uniform(-1, 1, 3))
+    room = (extent - _SEEN_OF_A_LARGE_BOX * window * stretch) / 2
+    middle = (low + high) / 2 + rng.uniform(-1, 1, 3) * np.maximum(room, _LEAST_SHIFT)
+    step = stretch * np.where(rng.random(3) < np.array(strength.flips), -1, 1)
+    matrix = augment.rotation(rng.uniform(-1, 1, 3) * strength.rotation) * step[None, :]
+    offsets = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in window), indexing="ij")
+    indices = np.tensordot(matrix, np.stack(offsets), axes=1) + middle[:, None, None, None]
+    # From side to side, since voxels of window and image are not of the same size.
+    corners = np.array(list(itertools.product(*zip(low - 0.5, high + 0.5, strict=True))))
+    inside = np.linalg.solve(matrix, (corners - middle).T).T + (window - 1) / 2
+    box = np.concatenate([inside.min(axis=0) + 0.5, inside.max(axis=0) - 0.5])
+    return Geometry(torch.from_numpy(indices).float(), nearest=False), box
 
-    def _part(
-        self, target: BoolArray, around: FloatArray, rng: np.random.Generator
-    ) -> tuple[BoolArray, FloatArray]:
-        """What a plane leaves of a target, and the box round that."""
-        z, y, x = (torch.arange(int(n)).float() for n in self._window)
-        part = part_of((target, target), (z, y, x), rng)
-        return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
+
+def _holds(window: npt.NDArray[np.int64], box: FloatArray) -> bool:
+    return bool((box[:3] >= 0).all() and (box[3:] <= window - 1).all())
+
+
+def _part(
+    target: BoolArray, around: FloatArray, rng: np.random.Generator
+) -> tuple[BoolArray, FloatArray]:
+    """What a plane leaves of a target, and the box round that."""
+    z, y, x = (torch.arange(n).float() for n in target.shape)
+    part = part_of((target, target), (z, y, x), rng)
+    return (target, around) if part is None else (part[0], box_of(part[0]).astype(np.float64))
 
 
 def _where_it_is_seen(around: FloatArray, target: BoolArray) -> FloatArray:
@@ -179,6 +201,18 @@ def draw_kind(rng: np.random.Generator) -> Kind:
     """What the next prompts are made of."""
     kinds = list(_KINDS)
     return kinds[int(rng.choice(len(kinds), p=list(_KINDS.values())))]
+
+
+def draw_size(window: Size3, multiple: int, rng: np.random.Generator) -> Size3:
+    """The size of the next windows: mostly the network's, else larger, in such multiples."""
+    if rng.random() >= _LARGER_OFTEN:
+        return window
+    factors = _LARGER_SIZES[int(rng.integers(len(_LARGER_SIZES)))]
+    z, y, x = (
+        math.ceil(n * factor / multiple) * multiple
+        for n, factor in zip(window, factors, strict=True)
+    )
+    return z, y, x
 
 
 def prompted(

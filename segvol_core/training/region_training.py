@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
+from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.loop import LoopSettings, Progress, train_part
@@ -18,6 +20,7 @@ from segvol_core.training.prompted_windows import (
     PromptedWindows,
     StructureWindows,
     draw_kind,
+    draw_size,
     prompted,
 )
 
@@ -31,6 +34,9 @@ def window_stream(
     shares: FloatArray,
     windows: int,
     seed: int,
+    *,
+    window: Size3,
+    multiple: int,
 ) -> Iterator[list[PromptedWindows]]:
     """Endless batches, one per step, drawn from cases in some shares.
 
@@ -39,13 +45,17 @@ def window_stream(
     sources, strengths, shares
         Of each case; one with nothing to show is passed over.
     windows
-        Per batch.
+        Per batch; fewer of larger ones.
+    window, multiple
+        The network's, of which sides of a larger one are multiples.
     """
     rng = np.random.default_rng(seed)
     while True:
         kind = draw_kind(rng)
-        chosen = rng.choice(len(sources), size=windows, p=shares_for(kind, sources, shares))
-        shown = [sources[index].draw(rng, strengths[index], kind) for index in chosen]
+        size = draw_size(window, multiple, rng)
+        count = max(1, windows * math.prod(window) // math.prod(size))
+        chosen = rng.choice(len(sources), size=count, p=shares_for(kind, sources, shares))
+        shown = [sources[index].draw(rng, strengths[index], kind, size) for index in chosen]
         yield [prompted(shown, kind, rng)]
 
 

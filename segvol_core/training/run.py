@@ -20,7 +20,7 @@ from segvol_core.training.start import starts_anew
 from segvol_core.training.state import TrainingState
 from segvol_core.training.streams import NumberedExamples
 from segvol_core.training.team import Member
-from segvol_core.training.validation import Validation, zoom_out_look
+from segvol_core.training.validation import Validation, look
 from segvol_core.weights import save_model
 
 
@@ -49,7 +49,7 @@ def _course(training: Training, member: Member, device: torch.device) -> Course[
     )
     examples = NumberedExamples(cases, model.config, settings.examples, settings.seed)
     validation = Validation(
-        functools.partial(zoom_out_look, state.average, kept[: settings.validation.cases]),
+        functools.partial(look, state.average, kept[: settings.validation.cases]),
         settings.validation.every_steps,
         settings.validation.patience,
         at_start=not starts_anew(settings),

@@ -32,6 +32,8 @@ class ExampleSettings:
         of them take time and no memory.
     batches, masks
         Kinds of prompts per window, and masks per kind.
+    named_windows
+        More windows per volume, for a name network if there is one: they are cheap.
     unlabelled_share
         Share of examples from cases without labels, where there are some.
     text_weight
@@ -46,6 +48,7 @@ class ExampleSettings:
     volumes: Count = 1
     batches: Count = 2
     masks: Count = 6
+    named_windows: Count = 4
     unlabelled_share: Share = 0.2
     text_weight: Positive = 1.5
     mirror_names: bool = False

@@ -37,7 +37,7 @@ from segvol_core.training.starter_examples import (
     prompted_window_stream,
 )
 from segvol_core.training.starter_network import STARTER
-from segvol_core.training.validation import zoom_out_dice
+from segvol_core.training.validation import validation_dice
 from segvol_core.training.workers import run_in_workers
 from segvol_core.weights import load_model, save_model
 
@@ -96,10 +96,10 @@ class _Reporter:
         self._metadata[f"{stage}training_minutes"] = f"{progress.seconds / 60:.1f}"
         save_model(average, self._output, self._metadata, half=True)
         _log.info("saved %s", self._output)
-        for kind, structures in zoom_out_dice(average, self._validation).items():
+        for kind, structures in validation_dice(average, self._validation).items():
             figures = " ".join(f"{name} {value:.2f}" for name, value in structures.items())
             mean = float(np.mean(list(structures.values()))) if structures else float("nan")
-            _log.info("zoom-out Dice, %s: mean %.3f | %s", kind, mean, figures)
+            _log.info("validation Dice, %s: mean %.3f | %s", kind, mean, figures)
 
 
 def train_starter(

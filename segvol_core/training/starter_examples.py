@@ -12,17 +12,20 @@ import numpy.typing as npt
 from segvol_core.model.config import SegVolConfig
 from segvol_core.training.augmentation import Strength
 from segvol_core.training.cases import TrainingCase
+from segvol_core.training.contrast_medium import ContrastMedium
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.name_training import NameSource, name_stream
 from segvol_core.training.named_windows import NamedWindow, NamedWindows
 from segvol_core.training.prompted_windows import PromptedWindows, StructureWindows
 from segvol_core.training.region_training import window_stream
+from segvol_core.training.starter_network import HOUNSFIELD_LEVELS
 
 _MANY_STRUCTURES = 20
 _HEAD_AND_NECK = "OpenKBP"
 _DRAWN = "drawn labels"
 _THICK = 80
 """Planes from which on a case shows windows enough."""
+_INJECTED_OFTEN = 0.5
 _NOT_IN_A_HEAD = (
     "liver", "spleen", "kidney_left", "kidney_right", "stomach", "pancreas", "gallbladder",
     "urinary_bladder", "hip_left", "hip_right", "femur_left", "femur_right", "vertebrae_L3",
@@ -57,7 +60,12 @@ class Recipe:
     masks: int = 4
     windows: int = 6
     named_windows: int = 2
-    labelled: Strength = field(default_factory=lambda: Strength(flips=(0.08, 0.08, 0.35)))
+    labelled: Strength = field(
+        default_factory=lambda: Strength(
+            flips=(0.08, 0.08, 0.35),
+            contrast_medium=ContrastMedium(_INJECTED_OFTEN, HOUNSFIELD_LEVELS),
+        )
+    )
     head_and_neck: Strength = field(default_factory=lambda: Strength(scale=1.25, flips=(0, 0, 0.5)))
     other: Strength = field(default_factory=lambda: Strength(flips=(0.1, 0.1, 0.5)))
 
@@ -95,6 +103,8 @@ def prompted_window_stream(
         _shares(cases, recipe),
         recipe.windows,
         seed,
+        window=config.window,
+        multiple=config.region_network_step,
     )
 
 
@@ -149,7 +159,7 @@ def _source(case: TrainingCase, config: SegVolConfig) -> ExampleSource:
         mirror_names=head,
         text_weight=6.0 if head else 1.5,
         foreign_names=_foreign_names(case),
-        for_name_network=config.name_network_width > 0,
+        named_windows=1 if config.name_network_width else 0,
     )
 
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from segvol_core.model.config import SegVolConfig, TextConfig
 
+HOUNSFIELD_LEVELS = (
+    (-1000, 0.0),
+    (-200, 0.15),
+    (-50, 0.25),
+    (150, 0.75),
+    (300, 0.85),
+    (1500, 1.0),
+)
+"""Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone."""
+
 STARTER = SegVolConfig(
     window=(24, 40, 40),
     patch=(4, 4, 4),
@@ -20,15 +30,7 @@ STARTER = SegVolConfig(
     region_network_width=16,
     region_network_levels=4,
     name_network_width=16,
-    # Half of the range for soft tissue, the rest for lung, fat, contrast medium and bone.
-    hounsfield_levels=(
-        (-1000, 0.0),
-        (-200, 0.15),
-        (-50, 0.25),
-        (150, 0.75),
-        (300, 0.85),
-        (1500, 1.0),
-    ),
+    hounsfield_levels=HOUNSFIELD_LEVELS,
     spacing_mm=(4.0, 4.0, 4.0),
 )
-"""Sizes of the starter: 6.3 M parameters."""
+"""Sizes of the starter: 9.6 M parameters."""

@@ -50,7 +50,7 @@ class NumberedExamples:
                 config.window,
                 mirror_names=settings.mirror_names,
                 text_weight=settings.text_weight,
-                for_name_network=config.name_network_width > 0,
+                named_windows=settings.named_windows if config.name_network_width else 0,
             )
             for case in useful
         ]

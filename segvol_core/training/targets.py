@@ -26,25 +26,31 @@ _LEFT_OF_A_PART = (0.3, 0.7)
 
 
 class WindowTargets:
-    """Masks (D, H, W) of what a window of a case shows."""
+    """Masks (D, H, W) of what a window of a case shows.
+
+    Attributes
+    ----------
+    all_labels
+        (D, H, W) label values, or None for a case without labels.
+    """
 
     def __init__(self, case: TrainingCase, geometry: Geometry) -> None:
         self._regions = augment.sample_regions(case, geometry)
-        self._labels: Tensor | None = None
+        self.all_labels: Tensor | None = None
         self._parts = case.parts
         if case.labels is not None:
-            self._labels = augment.sample_labels(case.labels, geometry)
-            self._counts = torch.bincount(self._labels.flatten().long(), minlength=256)
+            self.all_labels = augment.sample_labels(case.labels, geometry)
+            self._counts = torch.bincount(self.all_labels.flatten().long(), minlength=256)
 
     def labels(self, known: Iterable[int], least: int = MIN_VOXELS) -> list[int]:
         """Those of the known structures of which at least so many voxels are shown."""
-        if self._labels is None:
+        if self.all_labels is None:
             return []
         return [value for value in known if self._voxels(value) >= least]
 
     def regions(self) -> list[int]:
         """Pseudo-labels that are large enough, and not mostly one of the structures."""
-        free = self._regions if self._labels is None else self._regions * (self._labels == 0)
+        free = self._regions if self.all_labels is None else self._regions * (self.all_labels == 0)
         total = torch.bincount(self._regions.flatten().long())
         without = torch.bincount(free.flatten().long(), minlength=len(total))
         large = (total >= 2 * MIN_VOXELS) & (without > 0.6 * total)
@@ -59,9 +65,9 @@ class WindowTargets:
 
     def label_mask(self, value: int) -> BoolArray:
         """Mask of a structure."""
-        if self._labels is None:
+        if self.all_labels is None:
             return self.nothing()
-        return label_mask(self._labels, self._parts.get(value, (value,))).numpy()
+        return label_mask(self.all_labels, self._parts.get(value, (value,))).numpy()
 
     def region_mask(self, region: int) -> BoolArray:
         """Mask of a pseudo-label, without the steps of its coarse voxels."""

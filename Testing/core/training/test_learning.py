@@ -10,6 +10,7 @@ import torch
 from index_folder import ORGANS, TINY, two_organs
 
 from segvol_core.errors import VolumeError
+from segvol_core.model.config import SegVolConfig
 from segvol_core.model.segvol import SegVol
 from segvol_core.organs import find
 from segvol_core.session import Session
@@ -19,7 +20,7 @@ from segvol_core.training.example_losses import prompt_losses
 from segvol_core.training.examples import Example, ExampleSource
 from segvol_core.training.initialisation import initialise_from_data
 from segvol_core.training.loop import LoopSettings, train
-from segvol_core.training.validation import zoom_out_dice
+from segvol_core.training.validation import validation_dice
 from segvol_core.volume import Volume
 
 
@@ -107,10 +108,31 @@ def test_a_mask_is_named_by_the_name_that_finds_it(lesson: Lesson) -> None:
         session.identify(np.ones((2, 3, 4), dtype=bool))
 
 
-def test_validation_reports_every_structure_for_every_kind_of_prompt(folder: Path) -> None:
-    cases = list(prepare_cases(read_index(folder), TINY))
-    found = zoom_out_dice(SegVol(TINY), cases)
+QUICK = replace(
+    TINY, prompt_priors=True, refinement_width=4, region_network_width=4, name_network_width=4
+)
+
+
+@pytest.mark.parametrize("config", [TINY, QUICK])
+def test_validation_reports_every_structure_for_every_kind_of_prompt(
+    folder: Path, config: SegVolConfig
+) -> None:
+    cases = list(prepare_cases(read_index(folder), config))
+    found = validation_dice(SegVol(config), cases)
     assert set(found) == {"text", "click", "box"}
     for figures in found.values():
         assert set(figures) == set(ORGANS)
         assert all(0 <= value <= 1 for value in figures.values())
+
+
+def test_validation_sees_what_the_network_that_answers_boxes_has_learnt(folder: Path) -> None:
+    torch.manual_seed(0)
+    cases = list(prepare_cases(read_index(folder), QUICK))
+    model = SegVol(QUICK)
+    before = np.mean(list(validation_dice(model, cases)["box"].values()))
+    assert model.region_network is not None
+    with torch.no_grad():
+        model.region_network.to_logits.bias.fill_(-100)
+    nothing = np.mean(list(validation_dice(model, cases)["box"].values()))
+    assert before > 0.4
+    assert nothing < before

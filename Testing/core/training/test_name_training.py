@@ -13,9 +13,12 @@ from segvol_core.model.segvol import SegVol
 from segvol_core.training import named_windows, starter
 from segvol_core.training.augmentation import NONE, Strength
 from segvol_core.training.cases import TrainingCase, prepare_cases, read_index
+from segvol_core.training.contrast_medium import ContrastMedium
+from segvol_core.training.examples import ExampleSource
 from segvol_core.training.loop import LoopSettings
 from segvol_core.training.name_training import NameSource, name_stream, train_on_names
 from segvol_core.training.named_windows import WINDOW, NamedWindow, NamedWindows
+from segvol_core.training.starter_network import HOUNSFIELD_LEVELS
 from segvol_core.weights import load_model
 
 WITH_NAMES = replace(TINY, prompt_priors=True, name_network_width=4)
@@ -50,6 +53,29 @@ def test_a_window_shows_an_organ_where_its_mask_is(case: TrainingCase) -> None:
             liver = mask_of(shown, "liver")
             body = shown.grey.numpy() > 0.05
             assert shown.grey.numpy()[liver].mean() > shown.grey.numpy()[body & ~liver].mean()
+
+
+def test_examples_of_a_whole_training_have_windows_for_it_too(case: TrainingCase) -> None:
+    for wanted in (0, 3):
+        source = ExampleSource(case, WITH_NAMES.window, mirror_names=False, named_windows=wanted)
+        example = source.draw(np.random.default_rng(0), batches=1, masks=2, strength=CHANGED)
+        assert len(example.named) == wanted
+        assert all(window.names for window in example.named)
+
+
+def test_organs_are_shown_with_contrast_medium(case: TrainingCase) -> None:
+    medium = ContrastMedium(1.0, HOUNSFIELD_LEVELS)
+    brightness = {}
+    for name, contrast_medium in (("plain", None), ("injected", medium)):
+        strength = replace(WHOLE, contrast_medium=contrast_medium)
+        rng = np.random.default_rng(0)
+        shown = [windows(case).draw(rng, strength) for _ in range(20)]
+        brightness[name] = max(
+            float(window.grey.numpy()[mask_of(window, "liver")].mean())
+            for window in shown
+            if "liver" in window.names and mask_of(window, "liver").any()
+        )
+    assert brightness["injected"] > brightness["plain"] + 0.03
 
 
 def test_places_run_from_one_side_of_the_scan_to_the_other(case: TrainingCase) -> None:

@@ -1,6 +1,7 @@
 """Training of the region network alone."""
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -23,9 +24,10 @@ from segvol_core.training.prompted_windows import (
     PromptedWindows,
     StructureWindows,
     draw_kind,
+    draw_size,
     prompted,
 )
-from segvol_core.training.region_training import shares_for, train_on_windows
+from segvol_core.training.region_training import shares_for, train_on_windows, window_stream
 from segvol_core.training.targets import WindowTargets
 from segvol_core.weights import load_model
 
@@ -35,17 +37,22 @@ TURNED = Strength(flips=(0.5, 0.5, 0.5), rotation=0.25)
 
 
 @pytest.mark.parametrize("region_share", [0.0, 1.0])
-def test_structures_lie_in_the_boxes_round_them(folder: Path, region_share: float) -> None:
+@pytest.mark.parametrize("longer", [1, 2])
+def test_structures_lie_in_the_boxes_round_them(
+    folder: Path, region_share: float, longer: int
+) -> None:
     rng = np.random.default_rng(0)
+    depth, height, width = WITH_REGIONS.window
+    size = (longer * depth, height, width)
     seen = 0
     for case in prepare_cases(read_index(folder), WITH_REGIONS):
         source = StructureWindows(case, WITH_REGIONS.window, region_share)
         if source.is_empty:
             continue
         for _ in range(100):
-            shown = source.draw(rng, TURNED, "box")
+            shown = source.draw(rng, TURNED, "box", size)
             box, target = shown.around, shown.target
-            assert tuple(shown.image.shape) == target.shape == WITH_REGIONS.window
+            assert tuple(shown.image.shape) == target.shape == size
             found = box_of(target)
             # A voxel for the middle of voxels of another size, and one for smoothing.
             off = 2.0
@@ -77,6 +84,35 @@ def test_every_kind_of_prompt_is_asked(folder: Path) -> None:
                 z, y, x = voxels[window][labels[window] == 1][0].long()
                 assert target[z, y, x]
     assert kinds == {"box", "points", "points+box", "coarse"}
+
+
+def test_windows_are_now_and_then_as_large_as_grown_regions() -> None:
+    window = (24, 40, 40)
+    rng = np.random.default_rng(0)
+    sizes = [draw_size(window, 8, rng) for _ in range(300)]
+    assert 0.5 < sizes.count(window) / len(sizes) < 0.8
+    assert {72, 120} <= {n for size in sizes for n in size}
+    for size in sizes:
+        assert all(n % 8 == 0 and n >= w for n, w in zip(size, window, strict=True))
+        # Rounded up to a multiple of 8 on each axis.
+        assert np.prod(size) <= 3.4 * np.prod(window)
+
+
+def test_few_large_windows_are_seen_at_once(folder: Path) -> None:
+    sources = [
+        StructureWindows(case, WITH_REGIONS.window, 0.5)
+        for case in prepare_cases(read_index(folder), WITH_REGIONS)
+    ]
+    batches = window_stream(
+        sources, [TURNED] * len(sources), np.ones(len(sources)), 6, 0,
+        window=WITH_REGIONS.window, multiple=4,
+    )  # fmt: skip
+    counts = {}
+    for batch, *_ in itertools.islice(batches, 40):
+        counts[batch.images[0].numel()] = len(batch.images)
+        assert batch.images.shape == batch.targets.shape
+    assert counts[math.prod(WITH_REGIONS.window)] == 6
+    assert 1 <= counts[max(counts)] <= 3
 
 
 def test_windows_are_learnt_and_the_rest_of_the_network_stays(folder: Path, tmp_path: Path) -> None:
