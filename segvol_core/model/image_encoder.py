@@ -96,9 +96,16 @@ class SelfAttention(nn.Module):
         self.qkv = TokenLinear(width, 3 * width, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:  # noqa: D102
+        return self.joined(F.scaled_dot_product_attention(*self.heads_of(tokens)))
+
+    def heads_of(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (batch, heads, tokens, width of a head)."""
         qkv = self.qkv(tokens).unflatten(2, (3, self._heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(q, k, v)
+        return q, k, v
+
+    def joined(self, attended: Tensor) -> Tensor:
+        """What all heads see (batch, heads, tokens, width of a head), as tokens."""
         projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return projected
 
