@@ -8,6 +8,7 @@ as it is told that something was `Placed` or `has_news` says so.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from segvol_core.organs import Organ, parse_names
 from segvol_core.packages.job import PackageJob
 from segvol_core.prompts import Prompts, place
 from SegVolLogic.announcements import Announcements
-from SegVolLogic.engine import Engine
+from SegVolLogic.engine import Engine, EngineUpdate
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import Listener, StateChanged
 from SegVolLogic.history import Step
@@ -70,6 +71,7 @@ class SegVolController:
         self._display = PromptDisplay(scene, self._bench, self._announcements)
         self._results = Results(self._requests, self._bench, self._announcements)
         self._installation = Installation(self._announcements)
+        self._arrived: deque[EngineUpdate] = deque()
         self._then_start = False
         self._closed = False
         self._state = self._picture()
@@ -84,7 +86,8 @@ class SegVolController:
     @property
     def busy(self) -> bool:
         """Whether there is something for `poll` to do, though nobody places prompts."""
-        return bool(self._state.running) or not self._bench.surfaces_up_to_date
+        unfinished = self._arrived or not self._bench.surfaces_up_to_date
+        return bool(self._state.running or unfinished)
 
     @property
     def prompt_nodes(self) -> PromptNodes:
@@ -318,12 +321,14 @@ class SegVolController:
     def stop_engine(self) -> None:
         """End the inference process; nothing in the scene is lost."""
         self._results.forget_all()
+        self._arrived.clear()
         self._requests.engine.stop()
         self._requests.uploading = False
         self._changed()
 
     def use_engine(self, engine: Engine) -> None:
         """Compute somewhere else, or with other weights: what is under way begins anew there."""
+        self._arrived.clear()
         self._requests.use_engine(engine)
         self._changed()
 
@@ -350,20 +355,24 @@ class SegVolController:
 
         Takes about a millisecond, and up to ten.
         """
-        return not self._closed and self._requests.engine.has_news()
+        return not self._closed and bool(self._arrived or self._requests.engine.has_news())
 
     def poll(self) -> None:
-        """Look at what has happened in the scene and in the engine, and go on."""
+        """Look at what has happened in the scene and in the engine, and go on.
+
+        At most one mask is written: several that have arrived at once wait for the next time, so
+        that the window answers in between.
+        """
         if self._closed:
             return
         if self._installation.poll() and self._then_start:
             self._requests.engine.start()
         self._look_at_scene()
         self._look_at_markups()
-        updates = self._requests.engine.poll()
-        for update in updates:
-            self._results.take(update, self.options)
-        if not updates:
+        self._arrived.extend(self._requests.engine.poll())
+        if self._arrived:
+            self._take_what_arrived()
+        else:
             self._update_a_surface()
         self._changed()
 
@@ -451,6 +460,12 @@ class SegVolController:
         placed = self._display.take_over(self._watch.volume)
         if placed is not None:
             self._prompts_changed(placed.segment_id, placed.prompts)
+
+    def _take_what_arrived(self) -> None:
+        """Take updates in their order, up to the first that writes a mask."""
+        wrote = False
+        while self._arrived and not wrote:
+            wrote = self._results.take(self._arrived.popleft(), self.options)
 
     def _update_a_surface(self) -> None:
         try:

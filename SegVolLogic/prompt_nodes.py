@@ -14,6 +14,7 @@ import vtk
 from segvol_core.prompts import Box, Point, Position, Prompts
 from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
+from SegVolLogic.events_of_node import told_once
 from SegVolLogic.transforms import from_vtk, node_to_world, to_vtk, transformed, world_to_node
 
 
@@ -109,13 +110,10 @@ def show_points(node: Any, positions: Iterable[Position]) -> None:
         return
     if _placed(node) == positions and node.GetNumberOfControlPoints() == len(positions):
         return
-    was_modifying = node.StartModify()
-    try:
+    with told_once(node):
         node.RemoveAllControlPoints()
         for position in positions:
             node.AddControlPointWorld(vtk.vtkVector3d(*position))
-    finally:
-        node.EndModify(was_modifying)
 
 
 def show_box(node: Any, box: Box | None) -> None:
@@ -129,8 +127,7 @@ def show_box(node: Any, box: Box | None) -> None:
         return
     if box == box_of(node):
         return
-    was_modifying = node.StartModify()
-    try:
+    with told_once(node):
         if box is None:
             node.RemoveAllControlPoints()
         else:
@@ -138,8 +135,6 @@ def show_box(node: Any, box: Box | None) -> None:
             node.SetSize(*size.tolist())
             node.SetAndObserveObjectToNodeMatrix(to_vtk(object_to_node))
         _let_handles_be_dragged(node, box is not None)
-    finally:
-        node.EndModify(was_modifying)
 
 
 def add_points_node(scene: Any, *, positive: bool) -> Any:

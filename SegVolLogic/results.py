@@ -33,20 +33,26 @@ class Results:
         self._announcements = announcements
         self._names: dict[str, tuple[tuple[str, float], ...]] = {}
 
-    def take(self, update: EngineUpdate, options: Options) -> None:
-        """Take one update into the scene, unless it answers what nobody waits for any more."""
+    def take(self, update: EngineUpdate, options: Options) -> bool:
+        """Take one update into the scene, unless it answers what nobody waits for any more.
+
+        Returns
+        -------
+        Whether it had a mask for the scene, which takes time.
+        """
         if update.stage is EngineStage.NAMED:
             self._names[update.segment_id] = update.names
-            return
+            return False
         if not self._requests.is_current(update):
-            return
+            return False
         if update.stage is EngineStage.FAILED:
             self._failed(update.segment_id, str(update.error or update.message))
-            return
+            return False
         if update.mask is not None:
             self._write(update.segment_id, update.mask, update.stage, options)
         if update.message:
             self._announcements.say(f"{self._name(update.segment_id)}: {update.message}")
+        return update.mask is not None
 
     def forget(self, segment_id: str) -> None:
         """Wait for a segment no longer, and take its coarse mask back."""

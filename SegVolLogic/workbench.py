@@ -14,6 +14,7 @@ from segvol_core.prompts import Prompts
 from SegVolLogic.chosen import Chosen
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.errors import SceneError
+from SegVolLogic.events_of_node import told_once
 from SegVolLogic.history import History, Step
 from SegVolLogic.history_steps import redo_step, undo_step
 from SegVolLogic.previews import Previews
@@ -158,6 +159,12 @@ class Workbench:
         SceneError
             If the segmentation cannot be written into.
         """
+        with told_once(self.chosen.segmentation_node):
+            self._write_result(segment_id, mask, stage, options)
+
+    def _write_result(
+        self, segment_id: str, mask: ExtentMask, stage: EngineStage, options: Options
+    ) -> None:
         node, volume_node = self.chosen.segmentation_node, self.chosen.volume_node
         grid = grid_for(node, volume_node)
         self.drop_preview(segment_id)
@@ -339,6 +346,7 @@ class Workbench:
 
 def _store(node: Any, segment_id: str, prompts: Prompts | None, organ: Organ | None) -> None:
     """Store the prompts of a segment, and name it by an organ unless it has a name."""
-    if organ is not None and is_unnamed(node, segment_id):
-        describe(node, segment_id, organ)
-    store_prompts(node, segment_id, prompts)
+    with told_once(node):
+        if organ is not None and is_unnamed(node, segment_id):
+            describe(node, segment_id, organ)
+        store_prompts(node, segment_id, prompts)

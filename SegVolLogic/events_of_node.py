@@ -1,0 +1,19 @@
+"""Slicer hears of what changes in a node: once, where much changes at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def told_once(node: Any) -> Iterator[None]:
+    """Let each event of a node come once, at the end, of all that changes in it within.
+
+    With a CT in three slice views, the tables and views of Slicer take about 20 ms for each event
+    of a segmentation, and a mask that is written has up to ten.
+    """
+    was_modifying = node.StartModify()
+    try:
+        yield
+    finally:
+        node.EndModify(was_modifying)
