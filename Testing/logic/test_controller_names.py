@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slicer
 from controller_desk import Desk
 from in_process_engine import InProcessEngine, by_session
 from scenes import (
@@ -12,8 +13,17 @@ from segvol_core.errors import OrganError
 from segvol_core.organs import find
 from segvol_core.session import Session
 from SegVolLogic.engine import EngineStage
+from SegVolLogic.events import ResultWritten
 from SegVolLogic.labelmap_layers import segment_of
 from SegVolLogic.volume_node import volume_of
+
+
+class AllAtOnce(InProcessEngine):
+    """Keeps its answers until all of them are there."""
+
+    def poll(self):
+        step = super().poll
+        return [update for _ in range(20) for update in step()]
 
 
 def test_names_make_a_segment_each(desk):
@@ -27,6 +37,52 @@ def test_names_make_a_segment_each(desk):
     assert desk.segments() == list(ids)
     desk.controller.undo()
     assert desk.node.GetSegmentation().GetNumberOfSegments() == 0
+
+
+def test_masks_that_arrive_together_are_shown_one_after_the_other(scene):
+    desk = Desk(scene, AllAtOnce())
+    ids = desk.controller.segment_names("liver, spleen, left kidney")
+    written = []
+    while desk.controller.busy:
+        before = len(desk.events)
+        desk.poll()
+        written.append(sum(isinstance(event, ResultWritten) for event in desk.events[before:]))
+    assert max(written) == 1
+    assert sum(written) == 2 * len(ids)
+    assert all(desk.mask(segment).any() for segment in ids)
+
+
+def test_what_one_engine_still_had_to_say_is_not_heard_from_another(scene):
+    def nothing(volume, prompts):
+        yield EngineStage.FINAL, 1.0, np.zeros(volume.shape_kji, bool), ""
+
+    desk = Desk(scene, AllAtOnce())
+    ids = desk.controller.segment_names("liver, spleen, left kidney")
+    desk.poll()
+    desk.controller.use_engine(InProcessEngine(nothing))
+    desk.wait()
+    assert not any(desk.mask(segment).any() for segment in ids)
+
+
+def test_slicer_hears_of_a_mask_once(desk):
+    desk.click((2, 3, 1))
+    desk.wait()
+    desk.click((3, 4, 2))
+    heard = []
+    for name in ("SourceRepresentationModified", "RepresentationModified", "SegmentModified"):
+        event = getattr(slicer.vtkSegmentation, name)
+        desk.node.AddObserver(event, lambda *_, name=name: heard.append(name))
+    masks = 0
+    for _ in range(10):
+        before = len(desk.events)
+        desk.poll()
+        if any(isinstance(event, ResultWritten) for event in desk.events[before:]):
+            masks += 1
+            assert heard.count("SourceRepresentationModified") == 1
+            assert len(heard) <= 4
+        heard.clear()
+    assert masks == 2
+    np.testing.assert_array_equal(desk.mask(), desk.expected())
 
 
 def test_a_clicked_segment_is_offered_names_and_takes_one_with_its_colour(scene, small):
