@@ -9,7 +9,7 @@ from SegVolLogic.errors import SceneError
 from SegVolLogic.labelmap_layers import segment_ids
 from SegVolLogic.segment_grid import checked_segmentation, grid_for
 from SegVolLogic.segment_tags import stored_prompts
-from SegVolLogic.segments import add_segmentation, record_of
+from SegVolLogic.segments import add_segmentation, is_begun, record_of
 
 
 class Chosen:
@@ -110,6 +110,12 @@ class Chosen:
         if self.segment_id is None or not self.segment_exists(self.segment_id):
             return None
         return stored_prompts(self.segmentation_node, self.segment_id)
+
+    def has_result(self) -> bool:
+        """Whether a mask has been written into the segment, or the user has given it a status."""
+        if self.segment_id is None or not self.segment_exists(self.segment_id):
+            return False
+        return is_begun(self.segmentation_node, self.segment_id)
 
     def note_segments(self) -> None:
         """Take note of the segments that there are now: these are not news to :meth:`look`."""

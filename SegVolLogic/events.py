@@ -18,10 +18,17 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class ResultWritten:
-    """A mask was written into a segment: ``COARSE`` for now, or ``FINAL``."""
+    """A mask was written into a segment: ``COARSE`` for now, or ``FINAL``.
+
+    Attributes
+    ----------
+    ml
+        Volume of the mask in the world.
+    """
 
     segment_id: str
     stage: EngineStage
+    ml: float
 
 
 @dataclass(frozen=True)

@@ -54,14 +54,13 @@ def measure(segmentation_node: Any, volume_node: Any) -> list[Measurement]:
     """
     grid = grid_for(segmentation_node, volume_node)
     volume = volume_of(volume_node)
-    voxel_ml = abs(float(np.linalg.det(volume.ijk_to_ras[:3, :3]))) / 1000
     measurements = []
     for segment_id in segment_ids(segmentation_node):
         mask = segment_mask(segmentation_node, segment_id, grid)
         count = int(np.count_nonzero(mask.voxels))
         name = str(segment_of(segmentation_node, segment_id).GetName())
         mean = _mean(mask, volume.voxels)
-        measurements.append(Measurement(name, count, count * voxel_ml, mean))
+        measurements.append(Measurement(name, count, count * volume.voxel_ml, mean))
     return measurements
 
 

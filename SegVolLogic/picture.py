@@ -54,6 +54,7 @@ def picture_of(
         running=requests.running,
         engine=engine.state,
         has_prompts=prompts is not None,
+        has_result=bench.chosen.has_result(),
         can_run=prompts is not None and watch.volume is not None,
         can_cancel=bool(requests.running) or circumstances.installing,
         can_clear=bench.chosen.segment_exists(bench.chosen.segment_id),

@@ -147,6 +147,8 @@ def add_points_node(scene: Any, *, positive: bool) -> Any:
     if display is not None:
         display.SetSelectedColor(*color)
         display.SetColor(*color)
+        # That of the point under the mouse, which is the one that was just placed.
+        display.SetActiveColor(*color)
         display.SetPointLabelsVisibility(False)
     return node
 

@@ -85,11 +85,11 @@ class Results:
         if stage is EngineStage.COARSE and not options.show_coarse:
             return
         try:
-            self._bench.write_result(segment_id, mask, stage, options)
+            ml = self._bench.write_result(segment_id, mask, stage, options)
         except SegVolError as error:
             self._failed(segment_id, str(error))
             return
-        self._announcements.tell(ResultWritten(segment_id, stage))
+        self._announcements.tell(ResultWritten(segment_id, stage, ml))
 
     def _name(self, segment_id: str) -> str:
         """What the user calls the segment: several may have been asked for."""

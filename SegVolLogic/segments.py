@@ -120,10 +120,15 @@ def is_unnamed(node: Any, segment_id: str) -> bool:
 
 def mark_in_progress(node: Any, segment_id: str) -> None:
     """Set the status that the segments table shows, unless the user has set another one."""
+    if not is_begun(node, segment_id):
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        logic.SetSegmentStatus(segment_of(node, segment_id), logic.InProgress)
+
+
+def is_begun(node: Any, segment_id: str) -> bool:
+    """Whether a segment's status is any but that of a new one."""
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    segment = segment_of(node, segment_id)
-    if logic.GetSegmentStatus(segment) == logic.NotStarted:
-        logic.SetSegmentStatus(segment, logic.InProgress)
+    return bool(logic.GetSegmentStatus(segment_of(node, segment_id)) != logic.NotStarted)
 
 
 def record_of(node: Any, segment_id: str) -> SegmentRecord:

@@ -75,6 +75,8 @@ class ControllerState:
         State of what computes.
     has_prompts
         Whether the segment has prompts.
+    has_result
+        Whether a mask has been written into the segment, or the user has given it a status.
     can_run, can_cancel, can_clear, can_start_engine
         Whether these would do something.
     undo_label, redo_label
@@ -92,6 +94,7 @@ class ControllerState:
     running: tuple[str, ...]
     engine: EngineState
     has_prompts: bool
+    has_result: bool
     can_run: bool
     can_cancel: bool
     can_clear: bool

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
+
 from segvol_core.organs import Organ
 from segvol_core.prompts import Prompts
 from SegVolLogic.chosen import Chosen
@@ -102,7 +104,7 @@ class Workbench:
             If the segmentation cannot be written into; nothing has changed then.
         """
         node = self.chosen.needed_segmentation()
-        with self._step(label):
+        with self._step(label), told_once(node):
             segment_id = self.chosen.segment_id
             if segment_id is None:
                 segment_id = add_segment(node)
@@ -124,7 +126,7 @@ class Workbench:
         """
         node = self.chosen.needed_segmentation()
         wanted: dict[str, Prompts] = {}
-        with self._step("segment by name"):
+        with self._step("segment by name"), told_once(node):
             for organ in organs:
                 prompts = Prompts(text=organ.name)
                 segment_id = segment_for(node, prompts, self.chosen.segment_id)
@@ -142,17 +144,21 @@ class Workbench:
             If there is no segment.
         """
         segment_id = self.chosen.needed_segment()
-        with self._step("name"):
+        with self._step("name"), told_once(self.chosen.segmentation_node):
             describe(self.chosen.segmentation_node, segment_id, organ)
 
     # Masks
 
     def write_result(
         self, segment_id: str, mask: ExtentMask, stage: EngineStage, options: Options
-    ) -> None:
+    ) -> float:
         """Put a mask into a segment; a coarse one only until the final one is there.
 
         Writing takes up to 0.3 s in a large volume.
+
+        Returns
+        -------
+        Volume of the mask in millilitres.
 
         Raises
         ------
@@ -160,13 +166,15 @@ class Workbench:
             If the segmentation cannot be written into.
         """
         with told_once(self.chosen.segmentation_node):
-            self._write_result(segment_id, mask, stage, options)
+            return self._write_result(segment_id, mask, stage, options)
 
     def _write_result(
         self, segment_id: str, mask: ExtentMask, stage: EngineStage, options: Options
-    ) -> None:
-        node, volume_node = self.chosen.segmentation_node, self.chosen.volume_node
-        grid = grid_for(node, volume_node)
+    ) -> float:
+        node = self.chosen.segmentation_node
+        grid = grid_for(node, self.chosen.volume_node)
+        volume = volume_of(self.chosen.volume_node)
+        ml = int(np.count_nonzero(mask.voxels)) * volume.voxel_ml
         self.drop_preview(segment_id)
         coarse = stage is EngineStage.COARSE
         overlap = options.overlap
@@ -181,16 +189,17 @@ class Workbench:
             mask,
             overlap=overlap,
             area=options.area,
-            volume=volume_of(volume_node),
+            volume=volume,
         )
         if coarse:
             self._previews.add(segment_id, changes)
-            return
+            return ml
         if not self.history.attach(changes, segment_id):
             current = self.chosen.segment_id
             self.history.add(Step("result", current, current, voxels=changes))
         mark_in_progress(node, segment_id)
         self._surfaces.outdate(node, {change.segment_id for change in changes})
+        return ml
 
     def drop_preview(self, segment_id: str) -> None:
         """Take a coarse mask out of a segment again."""
@@ -346,7 +355,6 @@ class Workbench:
 
 def _store(node: Any, segment_id: str, prompts: Prompts | None, organ: Organ | None) -> None:
     """Store the prompts of a segment, and name it by an organ unless it has a name."""
-    with told_once(node):
-        if organ is not None and is_unnamed(node, segment_id):
-            describe(node, segment_id, organ)
-        store_prompts(node, segment_id, prompts)
+    if organ is not None and is_unnamed(node, segment_id):
+        describe(node, segment_id, organ)
+    store_prompts(node, segment_id, prompts)

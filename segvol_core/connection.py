@@ -245,7 +245,10 @@ def _checked_url(url: str, *, insecure: bool) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise ServerError("This is no address of a server: it looks like https://server:8765.")
+        raise ServerError(
+            "This is no address of a server: it looks like https://server:8765, or like "
+            "http://127.0.0.1:8765 on this computer."
+        )
     address = url.strip().rstrip("/")
     if parts.scheme == "http" and not insecure and not _is_this_computer(address):
         raise ServerError(

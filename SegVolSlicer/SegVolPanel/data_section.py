@@ -99,7 +99,7 @@ class DataSection:
         if comes_back or not _fits(state.segmentation_node, node):
             self._attempt(self._controller.choose_segmentation, _segmentation_of(node))
         self._attempt(self._controller.choose_volume, node)
-        _display(node)
+        display(node)
 
     def _segmentation_chosen(self, node: Any) -> None:
         if not self._showing and not self._attempt(self._controller.choose_segmentation, node):
@@ -142,20 +142,36 @@ def _segmentation_of(volume: Any) -> Any:
     return made_on_it[-1] if made_on_it else None
 
 
-def _display(volume: Any) -> None:
+def display(volume: Any) -> None:
     """Show a volume in the slice views, unless one of them shows it already."""
-    scene = slicer.mrmlScene
-    views = [
-        scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
-    ]
     # While a volume is being loaded it has no voxels, and Slicer shows it itself when it has.
     if volume is None or volume.GetImageData() is None:
         return
-    if volume.GetID() not in {view.GetBackgroundVolumeID() for view in views}:
+    if volume.GetID() not in {background for background, _foreground in _shown_in_views()}:
         logic = slicer.app.applicationLogic()
         logic.GetSelectionNode().SetActiveVolumeID(volume.GetID())
         logic.PropagateVolumeSelection()
+
+
+def hidden_behind(volume: Any) -> str:
+    """Name of the volume that the slice views show where none shows this one; or empty."""
+    if volume is None or volume.GetImageData() is None:
+        return ""
+    shown = _shown_in_views()
+    if any(volume.GetID() in layers for layers in shown):
+        return ""
+    others = (slicer.mrmlScene.GetNodeByID(background or "") for background, _foreground in shown)
+    return next((str(other.GetName()) for other in others if other is not None), "")
+
+
+def _shown_in_views() -> list[tuple[Any, Any]]:
+    """IDs of the volumes in the background and in the foreground of each slice view, or None."""
+    scene = slicer.mrmlScene
+    views = (
+        scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"))
+    )
+    return [(view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) for view in views]
 
 
 def _shown_volume() -> Any:

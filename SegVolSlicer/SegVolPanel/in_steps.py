@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from segvol_core.errors import SegVolError
 from SegVolPanel.status_line import StatusLine
@@ -76,6 +77,11 @@ class InSteps:
         except SegVolError as error:
             self.stop()
             self._status.notice(str(error), problem=True)
+        except Exception:
+            self.stop()
+            sentence = _("That went wrong: the Python console says why.")
+            self._status.notice(sentence, problem=True)
+            raise
         else:
             self._status.notice(self._says.format(number=number, count=count))
 

@@ -10,6 +10,9 @@ from SegVolLogic.organ_texts import organ_of
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
+_LEAST_SHARE = 0.05
+"""Of the probability: names that fit no better are no help."""
+
 
 class NameSuggestions:
     """Names that fit a segment which was clicked or boxed; hidden while there are none.
@@ -34,15 +37,16 @@ class NameSuggestions:
 
     def show(self, state: ControllerState) -> None:
         """Show the names of the selected segment."""
-        self._names = [name for name, _share in state.names][: len(self._buttons)]
+        likely = [name for name, share in state.names if share >= _LEAST_SHARE]
+        self._names = likely[: len(self._buttons)]
         for index, button in enumerate(self._buttons):
             there = index < len(self._names)
             button.setVisible(there)
             if there:
                 name, share = state.names[index]
-                button.setText(organ_of(name).display_name)
-                sure = _("{share} % sure. Name, colour and code; nothing is computed.")
-                button.setToolTip(sure.format(share=round(100 * share)))
+                offer = _("{name} ({share} %)")
+                display_name = organ_of(name).display_name
+                button.setText(offer.format(name=display_name, share=round(100 * share)))
         self._row.setVisible(bool(self._names))
 
     def _take(self, index: int) -> None:

@@ -8,10 +8,12 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from SegVolLogic.controller import SegVolController
-from SegVolLogic.events import Event, Placed, PrintedLines, Said, StateChanged
+from SegVolLogic.engine import EngineStage
+from SegVolLogic.events import Event, Placed, PrintedLines, ResultWritten, Said, StateChanged
+from SegVolLogic.labelmap_layers import segment_of
 from SegVolLogic.states import ControllerState, Phase
 from SegVolPanel.attempt import attempts
-from SegVolPanel.data_section import DataSection
+from SegVolPanel.data_section import DataSection, display, hidden_behind
 from SegVolPanel.engine_keeper import EngineKeeper
 from SegVolPanel.engine_section import stored_choice
 from SegVolPanel.heartbeat import Heartbeat
@@ -145,11 +147,18 @@ class Panel:
             self._show(event.state)
         elif isinstance(event, Said):
             self.status.notice(event.message, problem=event.problem)
+        elif isinstance(event, ResultWritten) and event.stage is EngineStage.FINAL:
+            self._say_how_large(event)
         elif isinstance(event, Placed):
             self.heartbeat.soon()
         elif isinstance(event, PrintedLines):
             self._news.hear(event.lines)
             self._engine.add_log(event.lines)
+
+    def _say_how_large(self, result: ResultWritten) -> None:
+        segment = segment_of(self.controller.state.segmentation_node, result.segment_id)
+        size = _("{name}: {ml} ml.").format(name=segment.GetName(), ml=f"{result.ml:.3g}")
+        self.status.notice(size)
 
     def _show(self, state: ControllerState) -> None:
         if self._closed:
@@ -170,17 +179,25 @@ class Panel:
             placing=self._prompts.is_placing,
             any_volume=slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") > 0,
             auto_run=self.controller.options.auto_run,
+            hidden_behind=hidden_behind(state.volume_node),
         )
         self._say(sentence_of(state, circumstances))
         fraction = engine.download.fraction if engine.download.running else state.progress
         self.status.progress(fraction, busy=engine.changing_packages)
 
     def _say(self, sentence: Sentence) -> None:
-        actions = {"start": self._engine.make_ready, "engine": self._engine.unfold}
+        actions = {
+            "start": self._engine.make_ready,
+            "engine": self._engine.unfold,
+            "show volume": self._show_volume,
+        }
         action = None
         if sentence.button is not None:
             action = (sentence.button, actions[sentence.button_does])
         self.status.show(sentence.text, problem=sentence.problem, action=action)
+
+    def _show_volume(self) -> None:
+        display(self.controller.state.volume_node)
 
     def _keys(self) -> list[Shortcut]:
         prompts, run, data, ui = self._prompts, self._run, self._data, self.ui

@@ -13,6 +13,7 @@ from segvol_core.prompts import Prompts
 from SegVolLogic.controller import SegVolController
 from SegVolLogic.segment_tags import stored_prompts
 from SegVolLogic.states import ControllerState, Phase
+from SegVolPanel.mouse_in_views import tell_views_where_the_mouse_is
 from SegVolPanel.name_field import NameField
 from SegVolPanel.placing import Placing
 from SegVolPanel.status_line import StatusLine
@@ -47,6 +48,7 @@ class PromptSection:
         self._status = status
         self._make_ready = make_ready
         self._placing = Placing(slicer.mrmlScene)
+        self._segment_id: str | None = None
         self._names = NameField(ui.nameEdit, self.segment_names)
         ui.addButton.setIcon(_swatch(POSITIVE_COLOR))
         ui.excludeButton.setIcon(_swatch(NEGATIVE_COLOR))
@@ -74,6 +76,7 @@ class PromptSection:
         typed = bool(self._names.text.strip())
         positive, negative = self._points()
         self._placing.look((positive, negative))
+        self._begin_with_what_is_wanted(state)
         _set_checked(ui.addButton, self._placing.is_on(positive))
         _set_checked(ui.excludeButton, self._placing.is_on(negative))
         _set_checked(ui.boxButton, self._has_box(state))
@@ -81,6 +84,13 @@ class PromptSection:
             widget.setEnabled(can)
         ui.nameButton.setEnabled(can and typed)
         ui.nameHereButton.setEnabled(can and typed and state.has_prompts)
+
+    def _begin_with_what_is_wanted(self, state: ControllerState) -> None:
+        """Let clicks say again what belongs to a segment, where a new one is begun."""
+        another = state.segment_id != self._segment_id
+        self._segment_id = state.segment_id
+        if another and not state.has_prompts and self._placing.is_on(self._points()[1]):
+            self._placing.start(self._controller.points_node(positive=True))
 
     def toggle_adding(self) -> None:
         """Let clicks say what belongs to the segment, or be clicks again."""
@@ -132,6 +142,7 @@ class PromptSection:
             self.stop_placing()
         elif self._ui.addButton.enabled:
             self._placing.start(self._controller.points_node(positive=which == 0))
+            tell_views_where_the_mouse_is()
             self._make_ready()
         self.show(self._controller.state)
 

@@ -16,6 +16,7 @@ from SegVolPanel.attempt import Attempt
 from SegVolPanel.in_steps import InSteps
 from SegVolPanel.settings import Settings
 from SegVolPanel.status_line import StatusLine
+from SegVolPanel.table_view import show_a_table
 from SegVolPanel.three_d_views import look_at_everything
 
 _OVERLAPS = (Overlap.ALLOW, Overlap.AVOID, Overlap.OVERWRITE)
@@ -142,9 +143,8 @@ class ResultSection:
         self._steps.stop()
 
     def _show_table(self, table: Any) -> None:
+        show_a_table()
         selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         selection.SetActiveTableID(table.GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
-        self._status.notice(
-            _("“{name}” is in the scene: the Tables module shows it.").format(name=table.GetName())
-        )
+        self._status.notice(_("“{name}” is in the scene.").format(name=table.GetName()))

@@ -50,12 +50,12 @@ class RunSection:
         ui.undoButton.setToolTip(
             _("Nothing to undo.")
             if state.undo_label is None
-            else _("Undo: {step}").format(step=state.undo_label)
+            else _("Undo: {step} [Z]").format(step=state.undo_label)
         )
         ui.redoButton.setToolTip(
             _("Nothing to redo.")
             if state.redo_label is None
-            else _("Redo: {step}").format(step=state.redo_label)
+            else _("Redo: {step} [Shift+Z]").format(step=state.redo_label)
         )
 
     def run(self) -> None:

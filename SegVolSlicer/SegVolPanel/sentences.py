@@ -26,6 +26,8 @@ class Circumstances:
         Whether there is a volume in the scene.
     auto_run
         Whether prompts run by themselves.
+    hidden_behind
+        Name of the volume that all views show in place of the chosen one; or empty.
     """
 
     missing: tuple[Missing, ...] = ()
@@ -34,6 +36,7 @@ class Circumstances:
     placing: bool = False
     any_volume: bool = True
     auto_run: bool = True
+    hidden_behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Sentence:
     button
         Text of a button beside it; None for none.
     button_does
-        ``start``: start the engine, asking for what is missing; ``engine``: open its section.
+        ``start``: start the engine, asking for what is missing; ``engine``: open its section;
+        ``show volume``: let the views show the chosen volume.
     """
 
     text: str
@@ -72,7 +76,12 @@ def _message(state: ControllerState, _circumstances: Circumstances) -> Sentence:
 def _no_volume(_state: ControllerState, circumstances: Circumstances) -> Sentence:
     if circumstances.any_volume:
         return Sentence(_("Choose a CT volume."))
-    return Sentence(_("Load a CT first: drag its files into Slicer, or use Add Data or DICOM."))
+    return Sentence(
+        _(
+            "Load a CT first: drag its files into Slicer, or use Add Data or DICOM. To try SegVol, "
+            "take SegVolDemoCT from Sample Data."
+        )
+    )
 
 
 def _volume_refused(state: ControllerState, _circumstances: Circumstances) -> Sentence:
@@ -132,9 +141,13 @@ def _without_engine(state: ControllerState, circumstances: Circumstances) -> Sen
 def _ready(state: ControllerState, circumstances: Circumstances) -> Sentence:
     if state.message != MESSAGES[Phase.READY]:
         return Sentence(state.message, problem=True)
+    if circumstances.hidden_behind:
+        text = _("The views show “{other}”, but SegVol works on “{volume}”.")
+        text = text.format(other=circumstances.hidden_behind, volume=state.volume_node.GetName())
+        return Sentence(text, problem=True, button=_("Show it"), button_does="show volume")
     if circumstances.placing:
         return Sentence(_("Click in a slice; press the button again to stop clicking."))
-    if state.has_prompts and not circumstances.auto_run:
+    if state.has_prompts and not (circumstances.auto_run and state.has_result):
         return Sentence(_("Click Run to compute the segment, or click and type on."))
     if state.has_prompts:
         return Sentence(_("Refine it with more clicks or a box, or click Next segment."))

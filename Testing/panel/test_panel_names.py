@@ -167,8 +167,8 @@ def test_a_clicked_segment_is_named_with_one_click(desk, volume):
     desk.until(row.isVisible)
     mask = desk.mask(volume)
     assert mask[tuple(reversed(ORGAN_IJK))]
-    name = desk.ui.suggestion1Button.text
-    assert "%" in desk.ui.suggestion1Button.toolTip
+    name, share = desk.ui.suggestion1Button.text.split(" (")
+    assert share.endswith(" %)")
     desk.click(desk.ui.suggestion1Button)
     assert desk.names() == [name]
     assert not row.isVisible()
@@ -184,9 +184,11 @@ def test_a_name_that_is_not_in_the_vocabulary_is_offered_as_it_is(desk, volume):
     desk.place(volume, ORGAN_IJK)
     desk.until(lambda: desk.state.names)
     # What a network of someone's own may answer.
-    names = (("stent of the aorta", 0.9), ("kidney", 0.1))
+    names = (("stent of the aorta", 0.9), ("kidney", 0.04))
     desk.controller._results._names[desk.state.segment_id] = names
     desk.panel.poll()
-    assert desk.ui.suggestion1Button.text == "Stent of the aorta"
+    assert desk.ui.suggestion1Button.text == "Stent of the aorta (90 %)"
+    # What fits no better than chance is no help.
+    assert not desk.ui.suggestion2Button.isVisible()
     desk.click(desk.ui.suggestion1Button)
     assert desk.names() == ["Stent of the aorta"]

@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 from desk import BODY_IJK, ORGAN_IJK, SECOND_IJK
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QCursor
 from PySide6.QtTest import QTest
 from scenes import world_of
 from tasks import click_organ, in_place_mode, interaction, prompts
@@ -15,6 +16,7 @@ from tasks import click_organ, in_place_mode, interaction, prompts
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.events import ResultWritten
 from SegVolLogic.surfaces import surfaces_shown
+from SegVolLogic.volume_node import volume_of
 
 
 def test_clicks_go_on_until_they_are_switched_off(desk, volume):
@@ -216,6 +218,48 @@ def test_without_auto_run_prompts_wait_for_run(desk, volume):
     desk.click(desk.ui.runButton)
     desk.wait()
     assert desk.mask(volume).any()
+
+
+def test_a_result_says_how_large_it_is(desk, volume):
+    click_organ(desk, volume)
+    ml = np.count_nonzero(desk.mask(volume)) * volume_of(volume).voxel_ml
+    assert desk.said == f"Segment_1: {ml:.3g} ml."
+
+
+def test_what_was_cancelled_before_its_first_mask_waits_for_run(desk, volume):
+    desk.wait()
+    desk.ui.nameEdit.setText("liver")
+    desk.click(desk.ui.nameButton)
+    desk.key("Ctrl+.")
+    desk.panel.status.forget_notice()
+    desk.panel.poll()
+    assert "Click Run" in desk.said
+    desk.click(desk.ui.runButton)
+    desk.wait()
+    desk.panel.status.forget_notice()
+    desk.panel.poll()
+    assert "Refine it" in desk.said
+
+
+def test_a_new_segment_begins_with_what_is_wanted(desk, volume):
+    click_organ(desk, volume)
+    desk.key("D")
+    assert desk.ui.excludeButton.checked
+    desk.key("M")
+    desk.panel.poll()
+    assert desk.ui.addButton.checked
+    assert not desk.ui.excludeButton.checked
+
+
+def test_a_click_without_a_move_of_the_mouse_is_one(desk, volume):
+    desk.wait()
+    red = slicer.app.layoutManager().red
+    red.setGeometry(100, 100, 200, 150)
+    red.show()
+    QCursor.setPos(130, 120)
+    desk.key("A")
+    assert red._moves == [(60, 300 - 1 - 40)]
+    red.hide()
 
 
 def test_surfaces_and_their_smoothing(desk, volume):

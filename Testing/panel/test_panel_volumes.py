@@ -1,6 +1,7 @@
 """Several volumes and segmentations in the panel, and volumes that cannot be segmented."""
 
 import numpy as np
+import pytest
 import slicer
 from desk import ORGAN_IJK, body
 from scenes import bend
@@ -25,6 +26,40 @@ def test_a_table_of_volumes(desk, volume):
     table = desk.scene.GetFirstNodeByClass("vtkMRMLTableNode")
     assert table.GetCellText(0, 0) == "Segment_1"
     assert table.GetName() in desk.said
+    # Four views and a table, in place of four views.
+    assert slicer.app.layoutManager().layout == 35
+
+
+def test_a_measurement_that_fails_in_slicer_ends_and_is_said(desk, volume, monkeypatch):
+    def broken(*_nodes):
+        yield 1, 2
+        raise RuntimeError("Slicer's own fault")
+
+    monkeypatch.setattr("SegVolPanel.result_section.table_in_steps", broken)
+    click_organ(desk, volume)
+    desk.click(desk.ui.tableButton)
+    with pytest.raises(RuntimeError, match="own fault"):
+        desk.panel._results._steps._step()
+    assert "went wrong" in desk.said
+    assert not desk.panel._results._steps.running
+
+
+def test_views_that_show_another_volume_are_said_and_can_be_turned_back(desk, volume):
+    view = desk.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    view.SetBackgroundVolumeID(volume.GetID())
+    click_organ(desk, volume)
+    other = desk.add_volume(seed=1, name="CT 2")
+    view.SetBackgroundVolumeID(other.GetID())
+    desk.panel.status.forget_notice()
+    desk.panel.poll()
+    assert "The views show “CT 2”" in desk.said
+    assert desk.ui.statusButton.text == "Show it"
+    desk.click(desk.ui.statusButton)
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActiveVolumeID() == volume.GetID()
+    view.SetForegroundVolumeID(volume.GetID())
+    desk.panel.poll()
+    assert "The views show" not in desk.said
 
 
 def test_without_a_volume_nothing_can_be_pressed(desk):

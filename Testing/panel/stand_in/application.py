@@ -64,13 +64,55 @@ class ThreeDView:
         self.resets.append("camera")
 
 
+class SliceView(qMRMLWidget):
+    """A slice view of which only its interactor is of use, which notes what the mouse does."""
+
+    def __init__(self):
+        super().__init__()
+        self._moves = []
+        self._place = None
+
+    def sliceView(self):
+        return self
+
+    def interactorStyle(self):
+        return self
+
+    def GetInteractor(self):
+        return self
+
+    def GetRenderWindow(self):
+        return self
+
+    def GetSize(self):
+        """In the pixels of a screen that has twice as many as Qt counts."""
+        return 2 * self.width, 2 * self.height
+
+    def SetEventPosition(self, x, y):
+        self._place = (x, y)
+
+    def MouseMoveEvent(self):
+        self._moves.append(self._place)
+
+
 class LayoutManager:
-    """A layout with one 3D view."""
+    """A layout with one slice view and one 3D view."""
 
     threeDViewCount = 1
 
     def __init__(self):
         self.view = ThreeDView()
+        self.red = SliceView()
+        self.layout = 3
+
+    def setLayout(self, layout):
+        self.layout = layout
+
+    def sliceViewNames(self):
+        return ("Red",)
+
+    def sliceWidget(self, name):
+        return {"Red": self.red}[name]
 
     def threeDWidget(self, index):
         if index != 0:
@@ -79,6 +121,17 @@ class LayoutManager:
 
     def threeDView(self):
         return self.view
+
+
+class Tables:
+    """Slicer's module of tables."""
+
+    def logic(self):
+        return self
+
+    def GetLayoutWithTable(self, layout):
+        """Slicer's own numbers: four views, and the same with a table."""
+        return {3: 35}.get(layout, layout)
 
 
 class ModuleManager:
@@ -96,6 +149,10 @@ class ModuleManager:
     def disconnect(self, signature, slot):
         """Disconnect."""
         self._slots.remove(slot)
+
+    def module(self, name):
+        """A module, or None if there is none of that name."""
+        return Tables() if name == "Tables" else None
 
     def unload(self, name):
         """What happens when a module is reloaded, or Slicer ends."""
