@@ -5,7 +5,7 @@ Nothing here computes a mask or waits for one; `SegVolLogic.controller` does tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -104,15 +104,18 @@ class Workbench:
             If the segmentation cannot be written into; nothing has changed then.
         """
         node = self.chosen.needed_segmentation()
-        with self._step(label), told_once(node):
+        with self._step(label):
             segment_id = self.chosen.segment_id
             if segment_id is None:
-                segment_id = add_segment(node)
-            _store(node, segment_id, prompts, organ)
+                with told_once(node):
+                    segment_id = add_segment(node)
+                    _store(node, segment_id, prompts, organ)
+            else:
+                _store(node, segment_id, prompts, organ)
             self.chosen.segment_id = segment_id
         return segment_id
 
-    def add_organs(self, organs: Iterable[Organ]) -> dict[str, Prompts]:
+    def add_organs(self, organs: Sequence[Organ]) -> dict[str, Prompts]:
         """Have a segment with the prompt of its name for each organ: an earlier one, or a new one.
 
         Returns
@@ -126,14 +129,21 @@ class Workbench:
         """
         node = self.chosen.needed_segmentation()
         wanted: dict[str, Prompts] = {}
-        with self._step("segment by name"), told_once(node):
-            for organ in organs:
-                prompts = Prompts(text=organ.name)
-                segment_id = segment_for(node, prompts, self.chosen.segment_id)
-                _store(node, segment_id, prompts, organ)
-                wanted[segment_id] = prompts
-                self.chosen.segment_id = segment_id
+        first, *others = organs
+        with self._step("segment by name"):
+            # It may take a segment that is there: see `told_once`.
+            self._add_organ(node, first, wanted)
+            with told_once(node):
+                for organ in others:
+                    self._add_organ(node, organ, wanted)
         return wanted
+
+    def _add_organ(self, node: Any, organ: Organ, wanted: dict[str, Prompts]) -> None:
+        prompts = Prompts(text=organ.name)
+        segment_id = segment_for(node, prompts, self.chosen.segment_id)
+        _store(node, segment_id, prompts, organ)
+        wanted[segment_id] = prompts
+        self.chosen.segment_id = segment_id
 
     def name_segment(self, organ: Organ) -> None:
         """Give the segment being worked on the name, colour and terminology of an organ.
@@ -144,7 +154,7 @@ class Workbench:
             If there is no segment.
         """
         segment_id = self.chosen.needed_segment()
-        with self._step("name"), told_once(self.chosen.segmentation_node):
+        with self._step("name"):
             describe(self.chosen.segmentation_node, segment_id, organ)
 
     # Masks
