@@ -156,6 +156,7 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
         self._node = None
         self._observers = []
         self._filling = False
+        self._known = {}
         self._table.selectionModel().selectionChanged.connect(self._selected)
         self._table.itemChanged.connect(self._edited)
 
@@ -177,7 +178,7 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
         if node is not None:
             segmentation = node.GetSegmentation()
             self._observers = [
-                (segmentation, segmentation.AddObserver(event, lambda *_: self._fill()))
+                (node, node.AddObserver(event, lambda *_: self._hear()))
                 for event in (
                     segmentation.SegmentAdded,
                     segmentation.SegmentRemoved,
@@ -217,6 +218,16 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
     def setHeaderVisible(self, visible):
         self._table.horizontalHeader().setVisible(visible)
 
+    def _hear(self):
+        """Take changes over as Slicer does: a colour that changed with the name is written back."""
+        for segment_id, (name, color) in self._known.items():
+            segment = self._node.GetSegmentation().GetSegment(segment_id)
+            if segment is not None and name != segment.GetName() and color != segment.GetColor():
+                self._known.clear()
+                segment.SetColor(*color)
+                break
+        self._fill()
+
     def _fill(self):
         before = self.selectedSegmentIDs()
         self._filling = True
@@ -232,6 +243,13 @@ class qMRMLSegmentsTableView(_Strict, QWidget):
             for column, item in enumerate((shown, color, name)):
                 self._table.setItem(row, column, item)
             self._table.setRowHeight(row, 22)
+        self._known = {
+            each: (
+                segmentation.GetSegment(each).GetName(),
+                segmentation.GetSegment(each).GetColor(),
+            )
+            for each in ids
+        }
         self.setSelectedSegmentIDs(before)
         self._filling = False
         if self.selectedSegmentIDs() != before:
