@@ -30,6 +30,9 @@ from SegVolPanel.settings import Settings
 from SegVolPanel.shortcuts import Shortcut, Shortcuts
 from SegVolPanel.status_line import StatusLine
 
+_LARGE_ML = 100.0
+"""From which on nobody wants to know parts of a millilitre."""
+
 
 class Panel:
     """What the user sees of SegVol.
@@ -157,8 +160,8 @@ class Panel:
 
     def _say_how_large(self, result: ResultWritten) -> None:
         segment = segment_of(self.controller.state.segmentation_node, result.segment_id)
-        size = _("{name}: {ml} ml.").format(name=segment.GetName(), ml=f"{result.ml:.3g}")
-        self.status.notice(size)
+        ml = f"{result.ml:.0f}" if result.ml >= _LARGE_ML else f"{result.ml:.2f}"
+        self.status.notice(_("{name}: {ml} ml.").format(name=segment.GetName(), ml=ml))
 
     def _show(self, state: ControllerState) -> None:
         if self._closed:

@@ -223,7 +223,10 @@ def test_without_auto_run_prompts_wait_for_run(desk, volume):
 def test_a_result_says_how_large_it_is(desk, volume):
     click_organ(desk, volume)
     ml = np.count_nonzero(desk.mask(volume)) * volume_of(volume).voxel_ml
-    assert desk.said == f"Segment_1: {ml:.3g} ml."
+    assert 0 < ml < 100
+    assert desk.said == f"Segment_1: {ml:.2f} ml."
+    desk.panel._hear(ResultWritten(desk.state.segment_id, EngineStage.FINAL, 1235.4))
+    assert desk.said == "Segment_1: 1235 ml."
 
 
 def test_what_was_cancelled_before_its_first_mask_waits_for_run(desk, volume):
