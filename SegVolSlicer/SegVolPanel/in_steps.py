@@ -78,6 +78,8 @@ class InSteps:
             self.stop()
             self._status.notice(str(error), problem=True)
         except Exception:
+            # Slicer's own modules raise what they like, and the timer would go on over a dead
+            # generator.
             self.stop()
             sentence = _("That went wrong: the Python console says why.")
             self._status.notice(sentence, problem=True)

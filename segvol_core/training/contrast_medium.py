@@ -47,7 +47,7 @@ _DOSE, _UNLIKE = (0.5, 1.2), 0.2
 _SWALLOWED = ("stomach", "duodenum", "small_bowel", "colon")
 _EXCRETED = ("urinary_bladder",)
 _SWALLOWED_OFTEN, _EXCRETED_OFTEN = 0.2, 0.15
-_MOST_IN_A_LUMEN = (50.0, 250.0)
+_ADDED_IN_A_LUMEN = (50.0, 250.0)
 _TAKEN_AWAY_OFTEN, _PLAIN_TISSUE = 0.3, 20.0
 """What is bright already is shown without the medium, at that many HU at least."""
 
@@ -116,7 +116,7 @@ def _amounts(structures: Sequence[str], rng: np.random.Generator) -> dict[str, f
     for lumens, often in ((_SWALLOWED, _SWALLOWED_OFTEN), (_EXCRETED, _EXCRETED_OFTEN)):
         if rng.random() < often:
             amounts |= {
-                name: float(rng.uniform(*_MOST_IN_A_LUMEN)) for name in lumens if name in amounts
+                name: float(rng.uniform(*_ADDED_IN_A_LUMEN)) for name in lumens if name in amounts
             }
     return amounts
 
