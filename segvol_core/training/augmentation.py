@@ -262,7 +262,7 @@ def inject(
     if medium is None or rng.random() >= medium.share:
         return image
     known = case.label_values
-    values = {name: case.parts.get(value, (value,)) for name, value in known.items()}
+    values = {name: case.values_of(value) for name, value in known.items()}
     return medium.inject(image, labels, values, rng)
 
 

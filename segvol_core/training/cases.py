@@ -56,6 +56,10 @@ class TrainingCase:
     regions: PseudoLabels
     parts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
+    def values_of(self, structure: int) -> tuple[int, ...]:
+        """Values in ``labels`` of the structure that has this number in ``label_values``."""
+        return self.parts.get(structure, (structure,))
+
 
 def read_index(folder: Path, images: Path | None = None) -> list[CaseRecord]:
     """Records of a training folder.

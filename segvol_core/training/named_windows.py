@@ -145,7 +145,7 @@ class NamedWindows:
             name = mirrored(structure, known) if flipped else structure
             if name is None:
                 continue
-            mask = label_mask(labels, self._case.parts.get(value, (value,)))
+            mask = label_mask(labels, self._case.values_of(value))
             shown = int(mask.sum())
             if shown >= _FEWEST_CELLS:
                 present.append((spellings(name)[0], mask))

@@ -248,7 +248,7 @@ def _boxes_of_structures(case: TrainingCase) -> Iterator[tuple[int, FloatArray]]
     if case.labels is None:
         return
     for value in case.label_values.values():
-        mask = label_mask(case.labels, case.parts.get(value, (value,))).numpy()
+        mask = label_mask(case.labels, case.values_of(value)).numpy()
         if mask.sum() >= MIN_VOXELS:
             yield value, box_of(mask).astype(np.float64)
 

@@ -37,7 +37,7 @@ class WindowTargets:
     def __init__(self, case: TrainingCase, geometry: Geometry) -> None:
         self._regions = augment.sample_regions(case, geometry)
         self.all_labels: Tensor | None = None
-        self._parts = case.parts
+        self._values_of = case.values_of
         if case.labels is not None:
             self.all_labels = augment.sample_labels(case.labels, geometry)
             self._counts = torch.bincount(self.all_labels.flatten().long(), minlength=256)
@@ -67,7 +67,7 @@ class WindowTargets:
         """Mask of a structure."""
         if self.all_labels is None:
             return self.nothing()
-        return label_mask(self.all_labels, self._parts.get(value, (value,))).numpy()
+        return label_mask(self.all_labels, self._values_of(value)).numpy()
 
     def region_mask(self, region: int) -> BoolArray:
         """Mask of a pseudo-label, without the steps of its coarse voxels."""
@@ -79,9 +79,7 @@ class WindowTargets:
 
     def _voxels(self, value: int) -> int:
         return sum(
-            int(self._counts[part])
-            for part in self._parts.get(value, (value,))
-            if part < len(self._counts)
+            int(self._counts[part]) for part in self._values_of(value) if part < len(self._counts)
         )
 
 

@@ -147,6 +147,6 @@ def _structures(case: TrainingCase, labels: Tensor | None) -> Iterator[tuple[str
     if labels is None:
         return
     for name, value in case.label_values.items():
-        mask = label_mask(labels, case.parts.get(value, (value,))).numpy()
+        mask = label_mask(labels, case.values_of(value)).numpy()
         if mask.sum() >= _MIN_VOXELS:
             yield name, mask
