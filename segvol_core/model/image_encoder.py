@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig, Size3
-from segvol_core.model.linear import TokenLinear
+from segvol_core.model.linear import TokenLinear, in_chunks
+
+_TOKENS_AT_ONCE = 1024
 
 
 class ImageEncoder(nn.Module):
@@ -119,5 +121,8 @@ class MLP(nn.Module):
         self.linear2 = TokenLinear(mlp_width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:  # noqa: D102
+        return in_chunks(self._map, tokens, _TOKENS_AT_ONCE)
+
+    def _map(self, tokens: Tensor) -> Tensor:
         projected: Tensor = self.linear2(F.gelu(self.linear1(tokens)))
         return projected

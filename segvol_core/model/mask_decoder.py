@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segvol_core.model.config import SegVolConfig
-from segvol_core.model.linear import DoublingConvolution, place_children
 from segvol_core.model.two_way_transformer import TwoWayTransformer
+from segvol_core.model.upscaling import Upscaling
 
 _MASK_TOKENS = 4
 _IOU_HIDDEN = 256
@@ -20,19 +20,10 @@ class MaskDecoder(nn.Module):
     def __init__(self, config: SegVolConfig) -> None:
         super().__init__()
         width, grid = config.width, config.grid
-        self._grid = grid
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(_MASK_TOKENS, width)
-        doubled = [2 * n for n in grid]
-        self.output_upscaling = nn.Sequential(
-            DoublingConvolution(width, width // 4),
-            # The published normalisation spans channels and space, with weights of that full shape.
-            nn.LayerNorm([width // 4, *doubled]),
-            nn.GELU(),
-            DoublingConvolution(width // 4, width // 8),
-            nn.GELU(),
-        )
+        self.output_upscaling = Upscaling(width, grid)
         # Masks 1 to 3 and the IoU head belong to the weights but not to inference.
         self.output_hypernetworks_mlps = nn.ModuleList(
             ReluMLP(width, width, width // 8) for _ in range(_MASK_TOKENS)
@@ -82,23 +73,7 @@ class MaskDecoder(nn.Module):
         if text_embedding is not None:
             # The similarity of text and voxels is added to the mask; both are linear in the voxels.
             weights = weights + self.txt_align_upscaled_embedding(text_embedding)
-        return self._masks(image, weights), mask_token, image
-
-    def _masks(self, image: Tensor, weights: Tensor) -> Tensor:
-        """Product of the upscaled features and one vector of weights per prompt.
-
-        Written so that the features of the last upscaling, the largest tensor of the decoder, need
-        not be brought into spatial order; only their products are.
-        """
-        double, normalise, gelu, double_again, _ = self.output_upscaling
-        batch, _, width = image.shape
-        features = image.transpose(1, 2).reshape(batch, width, *self._grid)
-        features = gelu(normalise(double(features)))
-        if not isinstance(double_again, DoublingConvolution):
-            raise TypeError("the upscaling ends with a doubling convolution")
-        children = gelu(double_again.children_of(features))
-        products = children.flatten(1, 2) @ weights.unsqueeze(-1)
-        return place_children(products.unflatten(1, (-1, 8)), features.shape[2:])
+        return self.output_upscaling(image, weights), mask_token, image
 
 
 class ReluMLP(nn.Module):
