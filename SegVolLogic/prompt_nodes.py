@@ -5,6 +5,7 @@ Positions are the world's, whatever transform a markups node is under.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -102,17 +103,21 @@ def show(prompts: Prompts | None, nodes: PromptNodes) -> None:
 
 
 def show_points(node: Any, positions: Iterable[Position]) -> None:
-    """Make these world positions the only points of a node."""
+    """Make these world positions the only points of a node; those that stay are not touched."""
     positions = list(positions)
     if node is None:
         if positions:
             raise SceneError("There is no list of points to show the segment's points in.")
         return
-    if _placed(node) == positions and node.GetNumberOfControlPoints() == len(positions):
+    count, there = node.GetNumberOfControlPoints(), _placed(node)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(there, positions, strict=False))
+    stay = len(list(alike)) if len(there) == count else 0
+    if stay == count == len(positions):
         return
     with told_once(node):
-        node.RemoveAllControlPoints()
-        for position in positions:
+        for index in reversed(range(stay, count)):
+            node.RemoveNthControlPoint(index)
+        for position in positions[stay:]:
             node.AddControlPointWorld(vtk.vtkVector3d(*position))
 
 

@@ -18,6 +18,7 @@ from SegVolLogic.prompt_nodes import (
     points_of,
     prompts_of,
     show,
+    show_points,
 )
 
 ROTATED = Box.from_center((1, 2, 3), [[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]], (10, 20, 30))
@@ -151,6 +152,21 @@ def test_showing_what_is_shown_already_changes_nothing(nodes):
         node.AddObserver(vtk.vtkCommand.AnyEvent, lambda caller, event: events.append(event))
     show(Prompts((Point((1, 2, 3)),), box_of(nodes.box)), nodes)
     assert events == []
+
+
+def test_points_that_stay_are_not_taken_away_and_put_back(nodes):
+    first, second, third = (0.0, 1.0, 2.0), (3.0, 4.0, 5.0), (6.0, 7.0, 8.0)
+    show_points(nodes.positive, [first, second])
+    stays = nodes.positive.GetNthControlPointID(0)
+    for wanted in ([first], [first, third], [first, third, second], [first, second]):
+        show_points(nodes.positive, wanted)
+        assert [point.ras for point in points_of(nodes.positive)] == wanted
+        assert nodes.positive.GetNumberOfControlPoints() == len(wanted)
+        assert nodes.positive.GetNthControlPointID(0) == stays
+    # One that was never placed is taken away with those after it.
+    nodes.positive.UnsetNthControlPointPosition(0)
+    show_points(nodes.positive, [first, second])
+    assert [point.ras for point in points_of(nodes.positive)] == [first, second]
 
 
 def test_a_node_that_is_missing_is_said(nodes):
