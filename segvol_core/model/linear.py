@@ -1,9 +1,9 @@
 """Linear maps of many tokens, through the kernel that is fastest where they run.
 
-On a CPU, PyTorch hands single-precision matrix products to MKL, which uses half of the vector width
-on AMD processors, and 1 x 1 convolutions to oneDNN, which uses all of it. A linear map of tokens is
-a 1 x 1 convolution of a channels-last image one pixel high, without a copy on either side: 2.3
-times faster at the published sizes on an AMD EPYC (``segvol benchmark``).
+On a CPU, PyTorch hands single-precision matrix products to MKL, which on some AMD processors uses
+half of the vector width, and 1 x 1 convolutions to oneDNN, which uses all of it. A linear map of
+tokens is a 1 x 1 convolution of a channels-last image one pixel high, without a copy on either
+side: 2.3 times faster at the published sizes on one AMD EPYC, a tenth faster on another.
 """
 
 from __future__ import annotations
