@@ -61,15 +61,18 @@ def test_a_mask_is_upscaled_as_by_transposed_convolutions(*, learning: bool) -> 
     assert expected.shape == (2, 1, 32, 64, 80)
 
 
-def test_weights_that_are_loaded_lie_in_memory_as_they_are_used() -> None:
+def test_weights_lie_in_memory_as_they_are_used_and_for_training_as_usual() -> None:
     ours = Upscaling(32, SMALL.grid)
     published = {name: torch.randn(weight.shape) for name, weight in ours.state_dict().items()}
     for assign in (False, True):
         ours.load_state_dict(published, assign=assign)
-        for name, weight in ours.state_dict().items():
-            assert torch.equal(weight, published[name])
-        assert ours[1].weight.movedim(0, 3).is_contiguous()
-        assert ours[1].bias.movedim(0, 3).is_contiguous()
+        for inference in (True, True, False):
+            ours.train(not inference)
+            for name, weight in ours.state_dict().items():
+                assert torch.equal(weight, published[name])
+            for weight in (ours[1].weight, ours[1].bias):
+                assert weight.movedim(0, 3).is_contiguous() == inference
+                assert weight.is_contiguous() != inference
 
 
 def test_tokens_are_mapped_some_at_a_time_unless_a_gradient_is_wanted() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -69,32 +67,26 @@ class Upscaling(nn.ModuleList):
 class GridNorm(nn.LayerNorm):
     """Normalisation over channels and space together, with weights of that full shape.
 
-    Its weights have the published shape (channels, d, h, w), but in memory channels lie innermost,
-    as they do in the features that are normalised: else all weights would be moved each time.
+    Its weights have the published shape (channels, d, h, w). For inference, channels lie innermost
+    in memory, as they do in the features that are normalised: else all weights would be moved each
+    time. For training they lie as usual, which optimisers that go over memory rely on.
     """
 
     def __init__(self, channels: int, grid: Size3) -> None:
         super().__init__([channels, *grid])
+
+    def train(self, mode: bool = True) -> GridNorm:  # As PyTorch has it.
+        """Prepare for training, or for inference."""
+        super().train(mode)
         for parameter in (self.weight, self.bias):
-            parameter.data = _with_channels_innermost(parameter.data)
+            usual = parameter.data.contiguous()
+            parameter.data = usual if mode else usual.movedim(0, 3).contiguous().movedim(3, 0)
+        return self
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (batch, d, h, w, channels)."""
         weight, bias = self.weight.movedim(0, 3), self.bias.movedim(0, 3)
         return F.layer_norm(features, features.shape[1:], weight, bias, self.eps)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
-    ) -> None:
-        # Tensors that are assigned, not copied, bring their own order.
-        for name in (f"{prefix}weight", f"{prefix}bias"):
-            if name in state_dict and state_dict[name].ndim == len(self.normalized_shape):
-                state_dict[name] = _with_channels_innermost(state_dict[name])
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
-
-
-def _with_channels_innermost(weights: Tensor) -> Tensor:
-    return weights.movedim(0, 3).contiguous().movedim(3, 0)
 
 
 def _children(voxels: Tensor, double: nn.Module) -> Tensor:
