@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from training_runs import figures, log, stop_after
 from segvol_core.checkpoint_file import read_checkpoint_file
 from segvol_core.model.segvol import SegVol
 from segvol_core.training.optimisers import make_optimisers
-from segvol_core.training.precision import PrecisionError, clip_and_step, gradient_scaler
+from segvol_core.training.precision import (
+    Precision,
+    PrecisionError,
+    chosen,
+    clip_and_step,
+    gradient_scaler,
+    products_in,
+)
 from segvol_core.training.run import run_training
 from segvol_core.training.settings import TrainingSettings, read_settings
 from segvol_core.weights import load_model, save_model
@@ -65,6 +73,30 @@ def step_by(model: nn.Module, scaler: GradScaler, optimisers: list[Any], matrix:
         parameter.grad = scaler.scale(torch.ones(parameter.shape))
     model["matrix"].weight.grad[0, 0] *= matrix
     clip_and_step(scaler, model, optimisers, 1.0)
+
+
+# -- Which precision -----------------------------------------------------------------------------
+
+
+def seconds_of_a_convolution(precision: Precision) -> float:
+    torch.manual_seed(0)
+    convolution, image = nn.Conv3d(16, 16, 3, padding=1), torch.rand(1, 16, 16, 32, 32)
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        with products_in(precision, CPU):
+            convolution(image)
+        took.append(time.perf_counter() - started)
+    return min(took)
+
+
+def test_a_training_is_not_slow_for_want_of_a_precision_that_the_processor_has() -> None:
+    fixed: tuple[Precision, ...] = ("float32", "bfloat16")
+    assert chosen("auto", CPU) in fixed
+    assert chosen("auto", torch.device("cuda")) == "bfloat16"
+    assert [chosen(each, CPU) for each in fixed] == list(fixed)
+    took = {each: seconds_of_a_convolution(each) for each in fixed}
+    assert took[chosen("auto", CPU)] < 4 * min(took.values())
 
 
 # -- Whole trainings -----------------------------------------------------------------------------

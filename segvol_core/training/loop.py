@@ -40,8 +40,9 @@ class LoopSettings:
     average_decay
         Of the exponential moving average of the weights, which is what training yields.
     precision
-        Of matrix products: bfloat16 takes a third of the time on CPUs that have it. With float16,
-        which older GPUs have, the loss is scaled so that no gradient is too small for it.
+        Of matrix products: bfloat16 takes a third of the time on CPUs that have it, which ``auto``
+        looks at. With float16, which older GPUs have, the loss is scaled so that no gradient is too
+        small for it.
     optimiser
         See :func:`~segvol_core.training.optimisers.make_optimisers`.
     """
@@ -53,7 +54,7 @@ class LoopSettings:
     warmup_steps: int = 80
     largest_gradient: float = 1.0
     average_decay: float = 0.998
-    precision: Precision = "bfloat16"
+    precision: Precision = "auto"
     optimiser: OptimiserName = "muon"
 
     def __post_init__(self) -> None:

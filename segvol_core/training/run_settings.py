@@ -94,8 +94,9 @@ class RunSettings:
         Bounds, at least one; the first that is reached ends the training. An epoch is as many
         windows as there are cases. With ``minutes`` a training cannot be repeated exactly.
     precision
-        Of matrix products. bfloat16 needs a GPU of NVIDIA's Ampere (2020) or later to be fast; for
-        older ones there is float16, with the loss scaled.
+        Of matrix products. ``auto`` is bfloat16, but float32 on processors without AVX-512, which
+        are very slow at it. On GPUs it needs NVIDIA's Ampere (2020) or later to be fast; for older
+        ones there is float16, with the loss scaled.
     checkpoint_steps
         Steps between two checkpoints.
     seed
@@ -118,7 +119,7 @@ class RunSettings:
     minutes: Positive | None = None
     epochs: Positive | None = None
     optimiser: OptimiserSettings = Field(default_factory=OptimiserSettings)
-    precision: Precision = "bfloat16"
+    precision: Precision = "auto"
     checkpoint_steps: Count = 100
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
