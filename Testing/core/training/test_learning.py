@@ -32,7 +32,8 @@ def test_an_untrained_network_already_shows_voxels_and_places_to_its_decoder(fol
     double, normalise, gelu, again, _ = model.mask_decoder.output_upscaling
     with torch.inference_mode():
         tokens = model.image_encoder(image[None, None])
-        features = again(gelu(normalise(double(tokens))))[0]
+        normalised = normalise(double(tokens).movedim(1, 4)).movedim(4, 1)
+        features = again(gelu(normalised))[0]
     grey = features[5].flatten()
     assert np.corrcoef(grey, image.flatten())[0, 1] > 0.9
     for axis in range(3):
