@@ -6,7 +6,6 @@ import copy
 
 import pytest
 import torch
-from small_config import SMALL
 from torch import Tensor
 
 from segvol_core.benchmark.published_kernels import use_published_kernels
@@ -59,20 +58,6 @@ def test_a_mask_is_upscaled_as_by_transposed_convolutions(*, learning: bool) -> 
         assert type(published) is not Upscaling
         torch.testing.assert_close(ours(tokens, weights), expected, atol=1e-3, rtol=1e-4)
     assert expected.shape == (2, 1, 32, 64, 80)
-
-
-def test_weights_lie_in_memory_as_they_are_used_and_for_training_as_usual() -> None:
-    ours = Upscaling(32, SMALL.grid)
-    published = {name: torch.randn(weight.shape) for name, weight in ours.state_dict().items()}
-    for assign in (False, True):
-        ours.load_state_dict(published, assign=assign)
-        for inference in (True, True, False):
-            ours.train(not inference)
-            for name, weight in ours.state_dict().items():
-                assert torch.equal(weight, published[name])
-            for weight in (ours[1].weight, ours[1].bias):
-                assert weight.movedim(0, 3).is_contiguous() == inference
-                assert weight.is_contiguous() != inference
 
 
 def test_tokens_are_mapped_some_at_a_time_unless_a_gradient_is_wanted() -> None:

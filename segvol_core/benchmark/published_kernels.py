@@ -32,8 +32,6 @@ def use_published_kernels(model: SegVol) -> AbstractContextManager[None]:
             module.__class__ = _AllUpscaled
         elif isinstance(module, GridNorm):
             module.__class__ = nn.LayerNorm  # type: ignore[assignment]
-            for parameter in module.parameters():
-                parameter.data = parameter.data.contiguous()
     # The mask decoder's, of a few tokens.
     return sdpa_kernel(SDPBackend.MATH)
 

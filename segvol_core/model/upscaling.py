@@ -67,21 +67,12 @@ class Upscaling(nn.ModuleList):
 class GridNorm(nn.LayerNorm):
     """Normalisation over channels and space together, with weights of that full shape.
 
-    Its weights have the published shape (channels, d, h, w). For inference, channels lie innermost
-    in memory, as they do in the features that are normalised: else all weights would be moved each
-    time. For training they lie as usual, which optimisers that go over memory rely on.
+    Its weights have the published shape (channels, d, h, w), and are turned each time to where the
+    features lie: with channels innermost.
     """
 
     def __init__(self, channels: int, grid: Size3) -> None:
         super().__init__([channels, *grid])
-
-    def train(self, mode: bool = True) -> GridNorm:  # As PyTorch has it.
-        """Prepare for training, or for inference."""
-        super().train(mode)
-        for parameter in (self.weight, self.bias):
-            usual = parameter.data.contiguous()
-            parameter.data = usual if mode else usual.movedim(0, 3).contiguous().movedim(3, 0)
-        return self
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (batch, d, h, w, channels)."""
