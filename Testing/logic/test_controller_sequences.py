@@ -45,7 +45,7 @@ class Expected:
 
 
 class Actions(RuleBasedStateMachine):
-    application = None
+    mrml = None
     controller = None
 
     @initialize(
@@ -56,7 +56,7 @@ class Actions(RuleBasedStateMachine):
     def open(self, overlap, turned, orientation):
         self.folder = Path(tempfile.mkdtemp())
         self.overlap = overlap
-        self.scene = self.application.scene
+        self.scene = self.mrml.scene
         self.scene.Clear(0)
         self.volumes = [add_volume(self.scene, orientation, seed=seed) for seed in (0, 1)]
         for volume in self.volumes:
@@ -334,8 +334,8 @@ class Actions(RuleBasedStateMachine):
         return any(not np.array_equal(before[key].mask, self.segments[key].mask) for key in before)
 
 
-def test_any_sequence_of_actions_leaves_every_segment_as_it_should_be(application, pytestconfig):
-    machine = type("Actions", (Actions,), {"application": application})
+def test_any_sequence_of_actions_leaves_every_segment_as_it_should_be(mrml, pytestconfig):
+    machine = type("Actions", (Actions,), {"mrml": mrml})
     run_state_machine_as_test(
         machine,
         settings=settings(

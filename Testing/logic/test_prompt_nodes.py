@@ -103,9 +103,9 @@ positions = st.tuples(*[st.floats(-300, 300) for _ in range(3)])
     st.lists(st.tuples(positions, st.booleans()), max_size=5),
     st.one_of(st.none(), st.tuples(positions, st.tuples(*[st.floats(-3, 3)] * 3))),
 )
-def test_prompts_that_are_shown_are_read_again(application, points, box):
-    application.scene.Clear(0)
-    nodes = all_nodes(application.scene)
+def test_prompts_that_are_shown_are_read_again(mrml, points, box):
+    mrml.scene.Clear(0)
+    nodes = all_nodes(mrml.scene)
     from geometry_strategies import rotation  # noqa: PLC0415
 
     shown = [Point(ras, positive) for ras, positive in points if positive]

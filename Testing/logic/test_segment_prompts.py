@@ -61,13 +61,13 @@ texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs
 
 @settings(deadline=None, max_examples=30)
 @given(texts.filter(str.strip))
-def test_any_text_is_kept_in_a_file(application, tmp_path_factory, text):
-    application.scene.Clear(0)
-    node = add_segmentation(application.scene, add_volume(application.scene))
+def test_any_text_is_kept_in_a_file(mrml, tmp_path_factory, text):
+    mrml.scene.Clear(0)
+    node = add_segmentation(mrml.scene, add_volume(mrml.scene))
     segment = add_segment(node)
     store_prompts(node, segment, Prompts(text=text))
     path = tmp_path_factory.mktemp("text") / "s.seg.nrrd"
-    reopened = saved_and_reopened(application.scene, node, path)
+    reopened = saved_and_reopened(mrml.scene, node, path)
     assert stored_prompts(reopened, segment) == Prompts(text=text)
 
 

