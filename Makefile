@@ -10,7 +10,7 @@ demo: .venv/.for-demo
 
 test: lint
 	# Many small processes: one thread each is twice as fast as threads that wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 test-ray: .venv/.for-tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray Testing/distributed

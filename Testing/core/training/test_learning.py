@@ -77,7 +77,13 @@ def lesson(folder: Path) -> Lesson:
     trained = train(
         model,
         itertools.repeat([example]),
-        LoopSettings(steps=90, learning_rate=2e-3, warmup_steps=10, average_decay=0.9),
+        LoopSettings(
+            steps=90,
+            learning_rate=2e-3,
+            warmup_steps=10,
+            average_decay=0.9,
+            precision="float32",  # Twice as fast as bfloat16 for products as small as these.
+        ),
         lambda progress, _: losses.append(float(np.mean(list(progress.losses.values())))),
     )
     return Lesson(example, losses, trained)
