@@ -49,7 +49,9 @@ def test_everything_that_the_requirements_bring_along_is_pinned():
         if name not in found and (requirement.marker is None or requirement.marker.evaluate()):
             found.add(name)
             to_do += requires(name) or []
-    assert found - {"setuptools"} <= pinned
+    # PyTorch itself says which of CUDA's libraries it was built with.
+    others = {name for name in found if not name.startswith(("cuda-", "nvidia-", "triton"))}
+    assert others - {"setuptools"} <= pinned
 
 
 def test_comments_and_blank_lines_require_nothing(tmp_path):
