@@ -13,6 +13,8 @@ from PySide6.QtCore import SIGNAL, QObject
 
 # Where a static function has the name of a property, PythonQt gives the function and sets nothing.
 _HIDDEN_PROPERTIES = {"singleShot"}
+# Qt asks its wrapper in Python for a version of these, and would by the property do so for ever.
+_VIRTUAL_PROPERTIES = {"sizeHint", "minimumSizeHint"}
 # PySide has these and PythonQt does not.
 _NOT_IN_PYTHONQT = {"exec", "exec_", "print", "print_", "tr", "findChild"}
 _SHOWN_BY_PYTHONQT = {"exec_": "exec"}
@@ -56,7 +58,8 @@ class _Strict:
         if name in ("connect", "disconnect"):  # PySide looks past a subclass for these
             return types.MethodType(getattr(_Strict, name), self)
         if name in property_names(type(self)):
-            return QObject.property(self, name)
+            virtual = name in _VIRTUAL_PROPERTIES
+            return super().__getattribute__(name)() if virtual else QObject.property(self, name)
         if name in _SHOWN_BY_PYTHONQT:
             return _positional(super().__getattribute__(_SHOWN_BY_PYTHONQT[name]))
         if name in _NOT_IN_PYTHONQT or "_" in name:
