@@ -23,7 +23,7 @@ from SegVolPanel.lit_buttons import light_while_on
 from SegVolPanel.name_suggestions import NameSuggestions
 from SegVolPanel.prompt_section import PromptSection
 from SegVolPanel.result_section import ResultSection, stored_options
-from SegVolPanel.run_section import RunSection
+from SegVolPanel.run_section import REDO_KEY, UNDO_KEY, RunSection
 from SegVolPanel.scene_memory import SceneMemory
 from SegVolPanel.sentences import Circumstances, Sentence, sentence_of
 from SegVolPanel.settings import Settings
@@ -209,8 +209,8 @@ class Panel:
             Shortcut("D", _("Click − on or off"), prompts.toggle_excluding, ui.excludeButton),
             Shortcut("X", _("Box"), prompts.toggle_box, ui.boxButton),
             Shortcut("N", _("Type a name"), prompts.focus_names, ui.nameEdit),
-            Shortcut("Z", _("Undo"), run.undo),
-            Shortcut("Shift+Z", _("Redo"), run.redo),
+            Shortcut(UNDO_KEY, _("Undo"), run.undo),
+            Shortcut(REDO_KEY, _("Redo"), run.redo),
             Shortcut("M", _("Next segment"), data.next_segment, ui.nextButton),
             Shortcut("Shift+C", _("Clear the segment"), data.clear, ui.clearButton),
             Shortcut("Ctrl+Return", _("Run"), run.run, ui.runButton),

@@ -8,6 +8,9 @@ from SegVolLogic.controller import SegVolController
 from SegVolLogic.states import ControllerState
 from SegVolPanel.attempt import Attempt
 
+UNDO_KEY = "Z"
+REDO_KEY = "Shift+Z"
+
 
 class RunSection:
     """What is done with prompts.
@@ -50,12 +53,12 @@ class RunSection:
         ui.undoButton.setToolTip(
             _("Nothing to undo.")
             if state.undo_label is None
-            else _("Undo: {step} [Z]").format(step=state.undo_label)
+            else _("Undo: {step} [{key}]").format(step=state.undo_label, key=UNDO_KEY)
         )
         ui.redoButton.setToolTip(
             _("Nothing to redo.")
             if state.redo_label is None
-            else _("Redo: {step} [Shift+Z]").format(step=state.redo_label)
+            else _("Redo: {step} [{key}]").format(step=state.redo_label, key=REDO_KEY)
         )
 
     def run(self) -> None:
