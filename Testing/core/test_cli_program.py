@@ -161,12 +161,12 @@ def test_segments_are_written_and_a_terminal_shows_progress_and_warnings(tmp_pat
 
 
 def test_help_is_immediate():
-    """Processor time, so that a busy machine does not fail it."""
+    """Processor time, and twice of what it takes alone: the other tests share its core's caches."""
     before = os.times()
     assert run_program("--help").returncode == 0
     after = os.times()
     seconds = after.children_user + after.children_system
-    assert seconds - before.children_user - before.children_system < 0.4
+    assert seconds - before.children_user - before.children_system < 0.8
 
 
 def test_no_help_imports_torch():

@@ -342,8 +342,8 @@ def test_slicers_side_imports_fast_and_needs_nothing_that_slicer_lacks():
         ).stdout.splitlines()
         for _ in range(3)
     ]
-    # The best of three, and twice of what it takes on a machine that does nothing else.
-    assert min(float(seconds) for seconds, _ in runs) < 0.15
+    # The best of three, and thrice of what it takes on a machine that does nothing else.
+    assert min(float(seconds) for seconds, _ in runs) < 0.25
     modules = runs[0][1]
     allowed = {*sys.stdlib_module_names, "segvol_core", "numpy", "requests"}
     ours = {name for name in modules.split() if not name.startswith(("_", "sitecustomize"))}
