@@ -161,12 +161,26 @@ def test_segments_are_written_and_a_terminal_shows_progress_and_warnings(tmp_pat
 
 
 def test_help_is_immediate():
-    """Processor time, and twice of what it takes alone: the other tests share its core's caches."""
+    """Within twice the processor time of a command line that does nothing else."""
+    seconds = [
+        (
+            children_seconds([SEGVOL, "--help"]),
+            children_seconds([sys.executable, "-m", "typer", "--help"]),
+        )
+        for _ in range(3)
+    ]
+    ours, typers = (min(each) for each in zip(*seconds, strict=True))
+    assert ours < 2 * typers
+
+
+def children_seconds(arguments: list[str | Path]) -> float:
+    """Processor time of a program."""
     before = os.times()
-    assert run_program("--help").returncode == 0
+    subprocess.run(  # noqa: S603  # Our own program, or Typer's.
+        arguments, stdout=subprocess.DEVNULL, check=True
+    )
     after = os.times()
-    seconds = after.children_user + after.children_system
-    assert seconds - before.children_user - before.children_system < 0.8
+    return sum(after[2:4]) - sum(before[2:4])
 
 
 def test_no_help_imports_torch():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 import venv
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stand_ins import is_running, kill_once_written, script, state_after_start, wait_until
+from yardstick import import_cost, python
 
 from segvol_core.local_server import Failed, LocalServer, Ready, Starting, Stopped
 from segvol_core.process_log import last_error_line
@@ -324,27 +324,9 @@ def test_polling_costs_next_to_nothing(stand_in, start_server):
 
 
 def test_slicers_side_imports_fast_and_needs_nothing_that_slicer_lacks():
-    code = (
-        "import sys, time\n"
-        "start = time.process_time()\n"
-        "import segvol_core.local_server, segvol_core.packages.job\n"
-        "print(time.process_time() - start)\n"
-        "print(*(name.partition('.')[0] for name in sys.modules))"
-    )
-    plain = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    runs = [
-        subprocess.run(  # noqa: S603
-            [sys.executable, "-c", code],
-            check=True,
-            capture_output=True,
-            encoding="utf-8",
-            env=plain,
-        ).stdout.splitlines()
-        for _ in range(3)
-    ]
-    # The best of three, and thrice of what it takes on a machine that does nothing else.
-    assert min(float(seconds) for seconds, _ in runs) < 0.25
-    modules = runs[0][1]
+    modules = "segvol_core.local_server, segvol_core.packages.job"
+    assert import_cost(modules) < 1.2
+    names = python(f"import sys, {modules}; print(*(n.partition('.')[0] for n in sys.modules))")
     allowed = {*sys.stdlib_module_names, "segvol_core", "numpy", "requests"}
-    ours = {name for name in modules.split() if not name.startswith(("_", "sitecustomize"))}
+    ours = {name for name in names.split() if not name.startswith(("_", "sitecustomize"))}
     assert ours - allowed <= {"distutils-precedence"}
