@@ -10,6 +10,7 @@ from SegVolLogic.labelmap_layers import segment_ids
 from SegVolLogic.segment_grid import checked_segmentation, grid_for
 from SegVolLogic.segment_tags import stored_prompts
 from SegVolLogic.segments import add_segmentation, is_begun, record_of
+from SegVolLogic.words import tr as _
 
 
 class Chosen:
@@ -70,7 +71,7 @@ class Chosen:
             If no volume is chosen, or results on it cannot be written into the segmentation.
         """
         if self.volume_node is None:
-            raise SceneError("Choose a CT volume first.")
+            raise SceneError(_("Choose a CT volume first."))
         if self.segmentation_node is None:
             self.segmentation_node = add_segmentation(self._scene, self.volume_node)
             self.note_segments()
@@ -96,7 +97,7 @@ class Chosen:
             If there is none.
         """
         if self.segment_id is None or not self.segment_exists(self.segment_id):
-            raise SceneError("There is no segment yet: a prompt makes one.")
+            raise SceneError(_("There is no segment yet: a prompt makes one."))
         return self.segment_id
 
     def prompts(self) -> Prompts | None:

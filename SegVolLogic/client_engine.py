@@ -11,6 +11,7 @@ from segvol_core.volume import Volume
 from SegVolLogic.engine import EngineStage, EngineState, EngineStatus, EngineUpdate, Wish
 from SegVolLogic.reach import Address, Reach
 from SegVolLogic.session_pump import Lost, News, Reached, SessionPump
+from SegVolLogic.words import tr as _
 
 _MAX_RESTARTS = 3
 """After so many in a row without an answer between them, starting again is left to the user."""
@@ -60,7 +61,7 @@ class ClientEngine:
             # While the process starts, and in a thread: nobody waits for it.
             self._imports = threading.Thread(target=import_http, name="SegVol import", daemon=True)
             self._imports.start()
-        self._status = EngineStatus(EngineState.STARTING, "The inference process is starting …")
+        self._status = EngineStatus(EngineState.STARTING, _("The inference process is starting …"))
 
     def stop(self) -> None:
         """End the process if it was started here."""
@@ -135,7 +136,7 @@ class ClientEngine:
             return news
         if news.stage is EngineStage.NAMED:
             return news if self._unnamed.pop(news.segment_id, 0) == news.ticket else None
-        ticket, _ = self._wanted.get(news.segment_id, (0, None))
+        ticket, _prompts = self._wanted.get(news.segment_id, (0, None))
         if ticket != news.ticket:
             return None
         self._restarts = 0
@@ -149,7 +150,9 @@ class ClientEngine:
             return
         self._restarts += 1
         self._reach.start()
-        self._status = EngineStatus(EngineState.STARTING, f"{why} It is started again …")
+        self._status = EngineStatus(
+            EngineState.STARTING, _("{why} It is started again …").format(why=why)
+        )
 
     def _disconnect(self) -> None:
         if self._pump is not None:

@@ -31,6 +31,7 @@ from SegVolLogic.requests import Requests
 from SegVolLogic.results import Results
 from SegVolLogic.states import ControllerState, Options
 from SegVolLogic.volume_watch import VolumeNews, VolumeWatch
+from SegVolLogic.words import tr as _
 from SegVolLogic.workbench import Workbench
 
 
@@ -143,7 +144,7 @@ class SegVolController:
             If there is no such segment, or its prompts cannot be read.
         """
         if segment_id is not None and not self._chosen.segment_exists(segment_id):
-            raise SceneError("That segment is not there any more.")
+            raise SceneError(_("That segment is not there any more."))
         self._chosen.segment_id = segment_id
         self._display.show()
         self._changed()
@@ -231,7 +232,7 @@ class SegVolController:
         self._look_at_markups()
         prompts = self._chosen.prompts()
         if prompts is None or self._chosen.segment_id is None:
-            raise PromptError("There is no prompt yet: click, draw a box, or type a name.")
+            raise PromptError(_("There is no prompt yet: click, draw a box, or type a name."))
         self._watch.needed()
         self._ask({self._chosen.segment_id: prompts})
         self._changed()
@@ -305,7 +306,7 @@ class SegVolController:
             If there is no such segment.
         """
         if not self._chosen.segment_exists(segment_id):
-            raise SceneError("That segment is not there any more.")
+            raise SceneError(_("That segment is not there any more."))
         self._results.forget(segment_id)
         self._bench.remove_segment(segment_id)
         self._display.show()
@@ -444,7 +445,7 @@ class SegVolController:
         if news is VolumeNews.REMOVED:
             self._results.forget_all()
             self._use_volume()
-            self._announcements.complain("The volume was removed from the scene.")
+            self._announcements.complain(_("The volume was removed from the scene."))
         elif news is VolumeNews.CHANGED:
             self._announcements.complaint = ""
             self._use_volume()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from segvol_core.packages.job import JobCancelled, JobDone, JobFailed, JobRunning, PackageJob
 from SegVolLogic.announcements import Announcements
 from SegVolLogic.events import PrintedLines
+from SegVolLogic.words import tr as _
 
 
 class Installation:
@@ -48,5 +49,5 @@ class Installation:
         elif isinstance(state, JobFailed):
             self._announcements.complain(state.message)
         elif isinstance(state, JobCancelled):
-            self._announcements.say("Cancelled. Nothing was changed.")
+            self._announcements.say(_("Cancelled. Nothing was changed."))
         return isinstance(state, JobDone)

@@ -28,6 +28,7 @@ from SegVolLogic.segment_grid import (
     reference_geometry,
 )
 from SegVolLogic.voxel_change import ExtentMask, VoxelChange, bounding_slices
+from SegVolLogic.words import tr as _
 
 _SHARED_LABEL = 1
 """Value of a segment that is alone in its label map, as Slicer chooses it too."""
@@ -77,7 +78,7 @@ class SegmentVoxels:
 
     def under(self, mask: PackedMask) -> Iterator[tuple[NDArray[Any], Mask]]:
         """Stored values of each plane where a mask has voxels, and the mask on the same extent."""
-        depth, _, width = mask.shape_kji
+        depth, _height, width = mask.shape_kji
         k0, j0, i0 = mask.start_kji
         for index in range(depth):
             found = mask.rows(index)
@@ -159,7 +160,9 @@ def segment_voxels(node: Any, segment_id: str) -> SegmentVoxels:
     to_grid = grid_offset(image_to_local(image), reference_geometry(node), (k, j, i))
     if to_grid is None:
         raise SceneError(
-            f"The segment “{segment.GetName()}” is not on the voxel grid of its segmentation."
+            _("The segment “{name}” is not on the voxel grid of its segmentation.").format(
+                name=segment.GetName()
+            )
         )
     voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
     first = image.GetExtent()[4::-2]
@@ -177,7 +180,9 @@ def segment_of(node: Any, segment_id: str) -> Any:
     """
     segment = checked_segmentation(node).GetSegment(segment_id)
     if segment is None:
-        raise SceneError(f"The segmentation “{node.GetName()}” has no such segment any more.")
+        raise SceneError(
+            _("The segmentation “{name}” has no such segment any more.").format(name=node.GetName())
+        )
     return segment
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segvol_core.prompts import Point, Position, Prompts
+from SegVolLogic.words import tr as _
 
 _SAME_MM = 1e-4
 """Slicer computes world positions under transforms in single precision."""
@@ -27,24 +28,33 @@ def what_changed(before: Prompts | None, after: Prompts | None) -> str:
     old = () if before is None else before.points
     new = () if after is None else after.points
     if len(new) != len(old):
-        verb = "add" if len(new) > len(old) else "remove"
-        longer, shorter = (new, old) if len(new) > len(old) else (old, new)
-        return (
-            f"{verb} {_kind(longer, shorter)}point{'s' if len(longer) - len(shorter) > 1 else ''}"
-        )
+        return _added(old, new) if len(new) > len(old) else _removed(old, new)
     if not _near([p.ras for p in old], [p.ras for p in new]):
-        return "move point"
+        return _("move point")
     had, has = (each is not None and each.box is not None for each in (before, after))
     if had != has:
-        return "add box" if has else "remove box"
+        return _("add box") if has else _("remove box")
     if before is not None and after is not None and not _same_box(before, after):
-        return "change box"
-    return "name"
+        return _("change box")
+    return _("name")
 
 
-def _kind(longer: Sequence[Point], shorter: Sequence[Point]) -> str:
-    negatives = [sum(not p.positive for p in points) for points in (longer, shorter)]
-    return "negative " if negatives[0] > negatives[1] else ""
+def _added(old: Sequence[Point], new: Sequence[Point]) -> str:
+    several = len(new) - len(old) > 1
+    if _negative(new) > _negative(old):
+        return _("add negative points") if several else _("add negative point")
+    return _("add points") if several else _("add point")
+
+
+def _removed(old: Sequence[Point], new: Sequence[Point]) -> str:
+    several = len(old) - len(new) > 1
+    if _negative(old) > _negative(new):
+        return _("remove negative points") if several else _("remove negative point")
+    return _("remove points") if several else _("remove point")
+
+
+def _negative(points: Sequence[Point]) -> int:
+    return sum(not point.positive for point in points)
 
 
 def _same_box(first: Prompts, second: Prompts) -> bool:

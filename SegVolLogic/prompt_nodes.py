@@ -17,6 +17,7 @@ from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events_of_node import told_once
 from SegVolLogic.transforms import from_vtk, node_to_world, to_vtk, transformed, world_to_node
+from SegVolLogic.words import tr as _
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def show_points(node: Any, positions: Iterable[Position]) -> None:
     positions = list(positions)
     if node is None:
         if positions:
-            raise SceneError("There is no list of points to show the segment's points in.")
+            raise SceneError(_("There is no list of points to show the segment's points in."))
         return
     count, there = node.GetNumberOfControlPoints(), _placed(node)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(there, positions, strict=False))
@@ -128,7 +129,7 @@ def show_box(node: Any, box: Box | None) -> None:
     """
     if node is None:
         if box is not None:
-            raise SceneError("There is no region of interest to show the segment's box in.")
+            raise SceneError(_("There is no region of interest to show the segment's box in."))
         return
     if box == box_of(node):
         return

@@ -9,6 +9,7 @@ from typing import Protocol
 from segvol_core.client import Connection
 from segvol_core.local_server import Failed, LocalServer, Ready, Starting, Stopped
 from SegVolLogic.engine import EngineState, EngineStatus
+from SegVolLogic.words import tr as _
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class ThisComputer:
         state = Stopped() if self._server is None else self._server.poll()
         self._address = None
         if isinstance(state, Starting):
-            return EngineStatus(EngineState.STARTING, "The inference process is starting …")
+            return EngineStatus(EngineState.STARTING, _("The inference process is starting …"))
         if isinstance(state, Ready):
             self._address = Address(state.url, state.token, self._starts)
             return EngineStatus(EngineState.READY)

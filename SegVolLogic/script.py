@@ -25,6 +25,7 @@ from SegVolLogic.events import Event, Said
 from SegVolLogic.labelmap_layers import segment_ids, segment_voxels
 from SegVolLogic.segments import remove_segment
 from SegVolLogic.states import Options
+from SegVolLogic.words import tr as _
 
 _POLL_SECONDS = 0.02
 
@@ -89,7 +90,7 @@ def segment(
         that are done stay in the scene then.
     """
     if volume_node is None or volume_node.GetScene() is None:
-        raise SceneError("Give a volume that is in a scene.")
+        raise SceneError(_("Give a volume that is in a scene."))
     if engine is None:
         with running(local_engine()) as own:
             return segment(
@@ -156,7 +157,9 @@ def _wait(
         if state.engine in (EngineState.FAILED, EngineState.OFF) and state.running:
             raise SegVolError(state.message)
         if time.monotonic() > end:
-            raise SegVolError(f"There was no result within {timeout_seconds:g} s.")
+            raise SegVolError(
+                _("There was no result within {seconds:g} s.").format(seconds=timeout_seconds)
+            )
         time.sleep(_POLL_SECONDS)
 
 

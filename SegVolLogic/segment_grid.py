@@ -19,6 +19,7 @@ from SegVolLogic.errors import SceneError
 from SegVolLogic.packed_mask import Index
 from SegVolLogic.transforms import from_vtk, to_vtk, world_to_node
 from SegVolLogic.volume_node import ijk_to_world, volume_of
+from SegVolLogic.words import tr as _
 
 BINARY_LABELMAP = "Binary labelmap"
 
@@ -67,9 +68,11 @@ def grid_for(segmentation_node: Any, volume_node: Any) -> SegmentGrid:
     offsets = [grid_offset(volume_to_local, matrix, volume.shape_kji) for matrix in matrices]
     if any(offset is None for offset in offsets) or offsets[0] is None:
         raise SceneError(
-            f"The voxels of the segmentation “{segmentation_node.GetName()}” and of the volume "
-            f"“{volume_node.GetName()}” do not coincide, so that a result would have to be "
-            "resampled. Choose a new segmentation, or the volume that this one was made on."
+            _(
+                "The voxels of the segmentation “{segmentation}” and of the volume “{volume}” do "
+                "not coincide, so that a result would have to be resampled. Choose a new "
+                "segmentation, or the volume that this one was made on."
+            ).format(segmentation=segmentation_node.GetName(), volume=volume_node.GetName())
         )
     return SegmentGrid(reference, offsets[0], volume.shape_kji)
 
@@ -83,16 +86,20 @@ def checked_segmentation(node: Any) -> Any:
         If there is none, or if it is made of something else than binary label maps.
     """
     if node is None or not node.IsA("vtkMRMLSegmentationNode"):
-        raise SceneError("Choose a segmentation first, or let SegVol make a new one.")
+        raise SceneError(_("Choose a segmentation first, or let SegVol make a new one."))
     segmentation = node.GetSegmentation()
     if segmentation is None:
-        raise SceneError(f"The segmentation “{node.GetName()}” has not been loaded.")
+        raise SceneError(
+            _("The segmentation “{name}” has not been loaded.").format(name=node.GetName())
+        )
     source = segmentation.GetSourceRepresentationName()
     if segmentation.GetNumberOfSegments() and source != BINARY_LABELMAP:
         raise SceneError(
-            f"The segmentation “{node.GetName()}” is made of {source.lower()}s, not of voxels. "
-            "Choose a new segmentation, or make the binary label map the source representation "
-            "of this one in the Segmentations module."
+            _(
+                "The segmentation “{name}” is made of {source}s, not of voxels. Choose a new "
+                "segmentation, or make the binary label map the source representation of this one "
+                "in the Segmentations module."
+            ).format(name=node.GetName(), source=source.lower())
         )
     if source != BINARY_LABELMAP:
         segmentation.SetSourceRepresentationName(BINARY_LABELMAP)
@@ -129,7 +136,9 @@ def reference_geometry(node: Any) -> FloatArray:
     for image in layer_images(node.GetSegmentation()):
         if image.GetNumberOfPoints():
             return image_to_local(image)
-    raise SceneError(f"The segmentation “{node.GetName()}” has no geometry yet.")
+    raise SceneError(
+        _("The segmentation “{name}” has no geometry yet.").format(name=node.GetName())
+    )
 
 
 def grid_offset(from_ijk: FloatArray, to_ijk: FloatArray, shape_kji: Index) -> Index | None:

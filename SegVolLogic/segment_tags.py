@@ -17,6 +17,7 @@ from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
 from SegVolLogic.labelmap_layers import segment_of
 from SegVolLogic.transforms import node_to_world, transformed, world_to_node
+from SegVolLogic.words import tr as _
 
 PROMPTS_TAG = "SegVol.Prompts"
 VERSION = 1
@@ -41,13 +42,17 @@ def stored_prompts(node: Any, segment_id: str) -> Prompts | None:
         version = data.pop("version")
         if version != VERSION:
             raise SceneError(
-                f"The prompts of “{name}” were stored by another version of SegVol ({version})."
+                _(
+                    "The prompts of “{name}” were stored by another version of SegVol ({version})."
+                ).format(name=name, version=version)
             )
         if data.get("text") is not None:
             data["text"] = unquote(data["text"])
         return moved(Prompts.from_dict(data), node_to_world(node))
     except (ValueError, KeyError, TypeError, AttributeError, PromptError) as error:
-        raise SceneError(f"The prompts stored with “{name}” cannot be read.") from error
+        raise SceneError(
+            _("The prompts stored with “{name}” cannot be read.").format(name=name)
+        ) from error
 
 
 def store_prompts(node: Any, segment_id: str, prompts: Prompts | None) -> None:

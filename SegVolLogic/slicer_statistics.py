@@ -10,6 +10,7 @@ import slicer
 
 from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
+from SegVolLogic.words import tr as _
 
 _MODULE = "SegmentStatistics"
 _SAME_VOLUME = 1e-4
@@ -81,7 +82,7 @@ def measure_in_steps(
             for number, segment_id in enumerate(segment_ids, 1):
                 yield number, len(segment_ids)
                 if not all(map(scene.IsNodePresent, (segmentation_node, volume_node, settings))):
-                    raise SceneError("What was being measured is not in the scene any more.")
+                    raise SceneError(_("What was being measured is not in the scene any more."))
                 logic.updateStatisticsForSegment(segment_id)
         table = add_table()
         logic.exportToTable(table)

@@ -8,6 +8,7 @@ from typing import Any
 
 from SegVolLogic.engine import EngineState
 from SegVolLogic.segment_writer import EVERYWHERE, EditableArea, Overlap
+from SegVolLogic.words import tr as _
 
 
 class Phase(Enum):
@@ -105,15 +106,15 @@ class ControllerState:
 
 
 MESSAGES = {
-    Phase.NO_VOLUME: "Choose a CT volume.",
-    Phase.VOLUME_REFUSED: "This volume cannot be segmented.",
-    Phase.INSTALLING: "The packages of the inference process are being installed …",
-    Phase.ENGINE_OFF: "The inference process is not running: start it.",
-    Phase.ENGINE_STARTING: "The inference process is starting …",
-    Phase.ENGINE_FAILED: "The inference process has failed: start it again.",
-    Phase.UPLOADING: "The volume is being sent to the inference process …",
-    Phase.READY: "Click on what you want, draw a box round it, or type its name.",
-    Phase.RUNNING: "Computing …",
+    Phase.NO_VOLUME: _("Choose a CT volume."),
+    Phase.VOLUME_REFUSED: _("This volume cannot be segmented."),
+    Phase.INSTALLING: _("The packages of the inference process are being installed …"),
+    Phase.ENGINE_OFF: _("The inference process is not running: start it."),
+    Phase.ENGINE_STARTING: _("The inference process is starting …"),
+    Phase.ENGINE_FAILED: _("The inference process has failed: start it again."),
+    Phase.UPLOADING: _("The volume is being sent to the inference process …"),
+    Phase.READY: _("Click on what you want, draw a box round it, or type its name."),
+    Phase.RUNNING: _("Computing …"),
     Phase.CLOSED: "",
 }
 """What is said in each phase where there is nothing more particular to say."""

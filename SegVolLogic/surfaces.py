@@ -10,6 +10,7 @@ import slicer
 
 from SegVolLogic.errors import SceneError
 from SegVolLogic.segment_grid import BINARY_LABELMAP, checked_segmentation
+from SegVolLogic.words import tr as _
 
 CLOSED_SURFACE = "Closed surface"
 
@@ -41,7 +42,9 @@ def show_surfaces(node: Any, *, smoothing: float | None = None) -> None:
         segmentation.SetConversionParameter(_SMOOTHING, str(smoothing))
         node.RemoveClosedSurfaceRepresentation()
     if segmentation.GetNumberOfSegments() and not node.CreateClosedSurfaceRepresentation():
-        raise SceneError(f"Slicer could not make the surfaces of “{node.GetName()}”.")
+        raise SceneError(
+            _("Slicer could not make the surfaces of “{name}”.").format(name=node.GetName())
+        )
 
 
 def surfaces_in_steps(node: Any, *, smoothing: float) -> Iterator[tuple[int, int]]:
@@ -108,7 +111,9 @@ def update_surfaces(node: Any, segment_ids: Iterable[str]) -> None:
     for segment in filter(None, segments):
         segment.RemoveRepresentation(CLOSED_SURFACE)
     if not segmentation.CreateRepresentation(CLOSED_SURFACE):
-        raise SceneError(f"Slicer could not make the surfaces of “{node.GetName()}”.")
+        raise SceneError(
+            _("Slicer could not make the surfaces of “{name}”.").format(name=node.GetName())
+        )
     segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from segvol_core.volume import FloatArray
 from SegVolLogic.errors import SceneError
+from SegVolLogic.words import tr as _
 
 
 def node_to_world(node: Any) -> FloatArray:
@@ -28,14 +29,18 @@ def node_to_world(node: Any) -> FloatArray:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise SceneError(
-            f"“{node.GetName()}” is under a transform that bends space, so that its voxels are no "
-            "longer in straight rows. Harden that transform, or take the node out of it."
+            _(
+                "“{name}” is under a transform that bends space, so that its voxels are no longer "
+                "in straight rows. Harden that transform, or take the node out of it."
+            ).format(name=node.GetName())
         )
     matrix = vtk.vtkMatrix4x4()
     slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(parent, None, matrix)
     to_world = from_vtk(matrix)
     if not np.isfinite(to_world).all() or np.linalg.det(to_world[:3, :3]) == 0:
-        raise SceneError(f"“{node.GetName()}” is under a transform that cannot be inverted.")
+        raise SceneError(
+            _("“{name}” is under a transform that cannot be inverted.").format(name=node.GetName())
+        )
     return to_world
 
 

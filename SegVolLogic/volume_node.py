@@ -10,6 +10,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from segvol_core.volume import FloatArray, Volume
 from SegVolLogic.errors import SceneError
 from SegVolLogic.transforms import from_vtk, node_to_world
+from SegVolLogic.words import tr as _
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,22 @@ def volume_state(node: Any) -> VolumeState:
 
 def _image(node: Any) -> Any:
     if node is None:
-        raise SceneError("Choose a CT volume first.")
+        raise SceneError(_("Choose a CT volume first."))
     if not node.IsA("vtkMRMLScalarVolumeNode"):
-        raise SceneError(f"“{node.GetName()}” is not a volume.")
+        raise SceneError(_("“{name}” is not a volume.").format(name=node.GetName()))
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise SceneError(f"“{node.GetName()}” is a label map: choose the CT that it belongs to.")
+        raise SceneError(
+            _("“{name}” is a label map: choose the CT that it belongs to.").format(
+                name=node.GetName()
+            )
+        )
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None:
-        raise SceneError(f"“{node.GetName()}” has no voxels; it may not have been loaded.")
+        raise SceneError(
+            _("“{name}” has no voxels; it may not have been loaded.").format(name=node.GetName())
+        )
     if image.GetNumberOfScalarComponents() != 1:
-        raise SceneError(f"“{node.GetName()}” is a colour image; SegVol segments CT volumes.")
+        raise SceneError(
+            _("“{name}” is a colour image; SegVol segments CT volumes.").format(name=node.GetName())
+        )
     return image

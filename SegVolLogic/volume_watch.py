@@ -9,6 +9,7 @@ from segvol_core.errors import SegVolError
 from segvol_core.volume import Volume
 from SegVolLogic.errors import SceneError
 from SegVolLogic.volume_node import VolumeState, volume_of, volume_state
+from SegVolLogic.words import tr as _
 
 
 class VolumeNews(Enum):
@@ -70,7 +71,7 @@ class VolumeWatch:
             If there are none, with why.
         """
         if self.volume is None:
-            raise SceneError(self.refusal or "Choose a CT volume first.")
+            raise SceneError(self.refusal or _("Choose a CT volume first."))
         return self.volume
 
     def _present_state(self) -> VolumeState | None:

@@ -36,6 +36,7 @@ from SegVolLogic.step_recording import segment_changes, segment_records
 from SegVolLogic.surface_keeper import SurfaceKeeper
 from SegVolLogic.volume_node import volume_of
 from SegVolLogic.voxel_change import ExtentMask, VoxelChange
+from SegVolLogic.words import tr as _
 
 
 class Workbench:
@@ -130,7 +131,7 @@ class Workbench:
         node = self.chosen.needed_segmentation()
         wanted: dict[str, Prompts] = {}
         first, *others = organs
-        with self._step("segment by name"):
+        with self._step(_("segment by name")):
             # It may take a segment that is there: see `told_once`.
             self._add_organ(node, first, wanted)
             with told_once(node):
@@ -154,7 +155,7 @@ class Workbench:
             If there is no segment.
         """
         segment_id = self.chosen.needed_segment()
-        with self._step("name"):
+        with self._step(_("name")):
             describe(self.chosen.segmentation_node, segment_id, organ)
 
     # Masks
@@ -254,7 +255,7 @@ class Workbench:
         node = self.chosen.segmentation_node
         self.drop_preview(segment_id)
         self._surfaces.remember(node, [segment_id])
-        with self._step("clear") as voxels:
+        with self._step(_("clear")) as voxels:
             voxels.extend(empty_segment(node, segment_id))
             store_prompts(node, segment_id, None)
         self._surfaces.outdate(node, [segment_id])
@@ -271,7 +272,7 @@ class Workbench:
         current = self.chosen.segment_id
         if current is not None and is_unused(node, current):
             return current
-        with self._step("next segment"):
+        with self._step(_("next segment")):
             added = self.chosen.segment_id = add_segment(node)
         return added
 
@@ -285,7 +286,7 @@ class Workbench:
         """
         node = self.chosen.segmentation_node
         self.drop_preview(segment_id)
-        with self._step("remove segment") as voxels:
+        with self._step(_("remove segment")) as voxels:
             voxels.extend(empty_segment(node, segment_id))
             remove_segment(node, segment_id)
             if self.chosen.segment_id == segment_id:
