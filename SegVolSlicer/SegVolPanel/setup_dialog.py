@@ -90,7 +90,7 @@ class SetupDialog:
         """Take it away without an answer."""
         self._answered = True
         self.widget.hide()
-        self.widget.setParent(None)
+        # Without a parent it would be Python's, which deletes it while Qt does, and Slicer crashes.
         self.widget.deleteLater()
 
     def _show_what_is_possible(self, *_value: Any) -> None:

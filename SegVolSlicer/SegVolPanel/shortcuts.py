@@ -54,7 +54,6 @@ class Shortcuts:
         """Let the keys be."""
         for made in self._made:
             made.setEnabled(False)
-            made.setParent(None)
             made.deleteLater()
         self._made.clear()
 

@@ -68,7 +68,6 @@ class Desk:
             return
         self.module.exit()
         slicer.app.moduleManager().unload("SegVol")
-        self.parent.setParent(None)
         self.parent.deleteLater()
         self.module = None
         self.window.takeCentralWidget()

@@ -44,6 +44,7 @@ def named(widget):
 class _Strict:
     _signatures: ClassVar = {}
     """Signals by their C++ signature, for classes that are written in Python here."""
+    _is_pythons = False
 
     def __init__(self, *args, **keywords):
         if keywords:
@@ -77,6 +78,17 @@ class _Strict:
             raise AttributeError(f"PythonQt sets no attribute {name} on a {named(self)}")
         if not QObject.setProperty(self, name, value):
             raise TypeError(f"{named(self)}.{name} cannot be {value!r}")
+
+    def setParent(self, parent, *flags):
+        """Note what is Python's from then on."""
+        self._is_pythons = parent is None
+        super().setParent(parent, *flags)
+
+    def deleteLater(self):
+        """Refuse what crashes Slicer: Python deletes what is its own, while Qt deletes it."""
+        if self._is_pythons:
+            raise RuntimeError(f"{named(self)} has no parent any more: it would be deleted twice")
+        super().deleteLater()
 
     def connect(self, signature, slot):
         """Connect by a signature, as PythonQt; a misspelt one raises, where PythonQt warns."""
