@@ -4,6 +4,7 @@ Positions are the world's, whatever transform a markups node is under.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -110,16 +111,46 @@ def show_points(node: Any, positions: Iterable[Position]) -> None:
         if positions:
             raise SceneError(_("There is no list of points to show the segment's points in."))
         return
+    there, count, previews = _placed(node), node.GetNumberOfControlPoints(), _previews(node)
+    if there == positions and len(there) + previews == count:
+        return
+    with _without_place_mode(node) if previews else nullcontext():
+        _replace_points(node, positions)
+
+
+def _replace_points(node: Any, positions: list[Position]) -> None:
     count, there = node.GetNumberOfControlPoints(), _placed(node)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(there, positions, strict=False))
     stay = len(list(alike)) if len(there) == count else 0
-    if stay == count == len(positions):
-        return
     with told_once(node):
         for index in reversed(range(stay, count)):
             node.RemoveNthControlPoint(index)
         for position in positions[stay:]:
             node.AddControlPointWorld(vtk.vtkVector3d(*position))
+
+
+@contextmanager
+def _without_place_mode(node: Any) -> Iterator[None]:
+    """Have Slicer take away the point under the mouse itself, and go on placing afterwards.
+
+    Its views remember that point by its index, and complain of one that is not there any more.
+    """
+    scene = node.GetScene()
+    interaction = scene and scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    if interaction is None or interaction.GetCurrentInteractionMode() != interaction.Place:
+        yield
+        return
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+    try:
+        yield
+    finally:
+        interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def _previews(node: Any) -> int:
+    """How many points are under the mouse, not placed yet."""
+    statuses = map(node.GetNthControlPointPositionStatus, range(node.GetNumberOfControlPoints()))
+    return sum(status == node.PositionPreview for status in statuses)
 
 
 def show_box(node: Any, box: Box | None) -> None:
@@ -212,8 +243,7 @@ def _is_complete(node: Any) -> bool:
         slicer.vtkMRMLMarkupsROINode.ROITypeBoundingBox,
     ):
         return False
-    states = map(node.GetNthControlPointPositionStatus, range(node.GetNumberOfControlPoints()))
-    return bool(min(node.GetSize()) > 0) and node.PositionPreview not in states
+    return bool(min(node.GetSize()) > 0) and not _previews(node)
 
 
 def _placement(corners: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -60,6 +60,50 @@ def test_a_point_being_placed_is_no_prompt_yet(nodes):
     assert prompts_of(nodes) is None
 
 
+def under_the_mouse(node, position=(9, 9, 9)):
+    """As Slicer's views show where a click would put a point."""
+    index = node.AddControlPoint(*position)
+    node.SetNthControlPointPosition(index, *position, node.PositionPreview)
+
+
+@pytest.fixture
+def place_mode(scene):
+    interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    interaction.SetPlaceModePersistence(1)
+    interaction.SetCurrentInteractionMode(interaction.Place)
+    yield interaction
+    interaction.SetPlaceModePersistence(0)
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+
+def test_points_change_while_slicer_shows_none_under_the_mouse(nodes, place_mode):
+    """Its views take theirs away themselves, or they look for it where it is not any more."""
+    show_points(nodes.positive, [(1, 1, 1), (2, 2, 2)])
+    under_the_mouse(nodes.positive)
+    seen = []
+
+    def look(*_):
+        mode = place_mode.GetCurrentInteractionMode()
+        seen.append((mode, nodes.positive.GetNumberOfControlPoints()))
+
+    place_mode.AddObserver(place_mode.InteractionModeChangedEvent, look)
+    show_points(nodes.positive, [(1, 1, 1)])
+    assert seen == [(place_mode.ViewTransform, 3), (place_mode.Place, 1)]
+    assert place_mode.GetPlaceModePersistence() == 1
+    assert points_of(nodes.positive) == (Point((1, 1, 1)),)
+
+
+def test_points_that_stay_are_let_be_with_one_under_the_mouse(nodes, place_mode):
+    show_points(nodes.positive, [(1, 1, 1)])
+    under_the_mouse(nodes.positive)
+    changes = []
+    for observed in (place_mode, nodes.positive):
+        observed.AddObserver("AnyEvent", lambda *_: changes.append(True))
+    show_points(nodes.positive, [(1, 1, 1)])
+    assert not changes
+    assert nodes.positive.GetNumberOfControlPoints() == 2
+
+
 @pytest.mark.parametrize("transform", ["translated", "rotated", "nested"])
 def test_a_box_under_a_transform_is_taken_where_it_is_in_the_world(scene, nodes, transform):
     nodes.box.SetSize(3, 4, 5)
