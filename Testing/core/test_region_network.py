@@ -9,6 +9,7 @@ from small_config import SMALL
 from segvol_core.embeddings import WindowEncoder
 from segvol_core.inference import Stage, Step, ZoomOutZoomIn
 from segvol_core.model.config import SegVolConfig
+from segvol_core.model.region_network import RegionNetwork
 from segvol_core.model.segvol import SegVol
 from segvol_core.region_answers import RegionAnswers
 from segvol_core.training.start import begin_from
@@ -268,6 +269,26 @@ def test_a_region_network_needs_nothing_else_of_the_starter() -> None:
     final = masks(model, ImagePrompt(*NO_POINTS, BOX, None), "lattice")[Stage.FINAL]
     middle = tuple((a + b) // 2 for a, b in zip(*BOX, strict=True))
     assert final[middle] > 0
+
+
+def test_a_click_in_a_narrow_canal_means_what_is_in_it_and_not_the_bone_round_it() -> None:
+    image = torch.full((1, 12, 32, 32), 0.5)
+    image[..., 10:23, 10:23] = 1.0  # bone
+    image[..., 15:18, 15:18] = 0.6  # and the canal in it
+    click = torch.tensor([[[6.0, 16.0, 16.0]]]), torch.ones(1, 1)
+
+    def likeness(exact: bool) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        network = RegionNetwork(replace(WITH_REGIONS, region_network_exact_clicks=exact))
+        network.register_forward_pre_hook(lambda _, maps: seen.append(maps[0]))
+        network.answer(image, points=click)
+        everywhere_alike = 3
+        return seen[0][0, everywhere_alike]
+
+    exact, roughly = likeness(exact=True), likeness(exact=False)
+    canal, bone = (6, 16, 16), (6, 16, 12)
+    assert exact[canal] > 0.3
+    assert exact[canal] - exact[bone] > roughly[canal] - roughly[bone] + 0.2
 
 
 def test_another_level_answers_as_before_until_it_has_learnt() -> None:

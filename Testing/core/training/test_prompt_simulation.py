@@ -27,6 +27,20 @@ def blob(box: tuple[int, ...], seed: int) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(box=boxes, seed=st.integers(0, 10**6))
+def test_clicks_without_neighbours_are_all_on_what_was_clicked(
+    box: tuple[int, ...], seed: int
+) -> None:
+    mask = blob(box, seed)
+    z, y, x = (torch.arange(n).float() for n in mask.shape)
+    rng = np.random.default_rng(seed)
+    _, clicks = simulate.simulate_clicks(mask, mask, (z, y, x), rng, neighbours=False)
+    for voxel, label in zip(clicks.voxels.astype(int), clicks.labels, strict=True):
+        if label != IGNORE:
+            assert mask[tuple(voxel)] == (label == POSITIVE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(box=boxes, seed=st.integers(0, 10**6))
 def test_clicks_lie_where_their_label_says(box: tuple[int, ...], seed: int) -> None:
     window = blob(box, seed)
     # The window is the middle of the overview, whose voxels are twice as long.
