@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from SegVolLogic.events_of_node import told_once
 from SegVolLogic.history import SegmentChange, Step
 from SegVolLogic.labelmap_layers import segment_ids
 from SegVolLogic.segment_tags import PROMPTS_TAG, set_tag
@@ -76,7 +77,8 @@ def _set_difference(node: Any, before: SegmentRecord, after: SegmentRecord) -> N
         segment.SetName(after.name)
     if before.color != after.color:
         segment.SetColor(*after.color)
-    if before.terminology != after.terminology:
-        set_tag(segment, TERMINOLOGY_TAG, after.terminology)
-    if before.prompts_tag != after.prompts_tag:
-        set_tag(segment, PROMPTS_TAG, after.prompts_tag)
+    with told_once(node):
+        if before.terminology != after.terminology:
+            set_tag(segment, TERMINOLOGY_TAG, after.terminology)
+        if before.prompts_tag != after.prompts_tag:
+            set_tag(segment, PROMPTS_TAG, after.prompts_tag)

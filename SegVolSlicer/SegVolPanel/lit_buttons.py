@@ -18,6 +18,8 @@ def _light(button: Any, on: bool) -> None:
     palette = qt.QPalette()
     button.setPalette(palette)
     if on:
-        palette.setColor(qt.QPalette.Button, button.palette.color(qt.QPalette.Highlight))
-        palette.setColor(qt.QPalette.ButtonText, button.palette.color(qt.QPalette.HighlightedText))
+        # Of an active window and not of now: a button that cannot be pressed yet has grey ones.
+        lit = partial(button.palette.color, qt.QPalette.Active)
+        palette.setColor(qt.QPalette.Button, lit(qt.QPalette.Highlight))
+        palette.setColor(qt.QPalette.ButtonText, lit(qt.QPalette.HighlightedText))
         button.setPalette(palette)
