@@ -51,6 +51,8 @@ class SegVolConfig:
         (``region_network.py``), a multiple of 4; 0 for none, as in the published network.
     region_network_levels
         3 or 4 levels of that U-Net: how far it sees.
+    region_network_exact_clicks
+        Whether that U-Net is shown the very voxel of a click, or its surroundings.
     name_network_width
         Channels of the U-Net that looks for what is named in the whole image
         (``name_network.py``), a multiple of 4; 0 for none, as in the published network.
@@ -80,6 +82,7 @@ class SegVolConfig:
     refinement_width: int = 0
     region_network_width: int = 0
     region_network_levels: int = 3
+    region_network_exact_clicks: bool = False
     name_network_width: int = 0
     hounsfield_levels: tuple[tuple[float, float], ...] | None = None
     spacing_mm: tuple[float, float, float] | None = None

@@ -18,8 +18,10 @@ OF_BOX, OF_POINTS, OF_GREY_VALUES = 2, 4, 2
 """Channels of the maps of each; those of positive points come before those of negative ones."""
 
 _LOWEST_LEVEL = -4.0
-_NEAR_CELLS = (3.0, 10.0)
-_CLICKED_CELLS = 1.4
+NEAR_CELLS = (3.0, 10.0)
+"""Two scales of nearness to a click, as Gaussians."""
+CLICKED_CELLS = 1.4
+"""Over which a click says what grey value is meant, falling off as a Gaussian."""
 _CORE_OF_BOX, _RIM_OF_BOX = 0.3, -3.0
 _FEWEST_VOXELS = 0.5
 
@@ -72,17 +74,21 @@ def of_box(cells: Cells, boxes: Tensor) -> Tensor:
     return torch.stack([level, -outside], dim=1)
 
 
-def of_points(cells: Cells, points: Points) -> Tensor:
+def of_points(cells: Cells, points: Points, scales: tuple[float, float] = NEAR_CELLS) -> Tensor:
     """Nearness on two scales to positive, and to negative points (n, 4, ...): 1 there, 0 far."""
     voxels, labels = points
     return torch.stack(
-        [_gaussian(cells, voxels, labels == label, s) for label in (1, 0) for s in _NEAR_CELLS],
+        [_gaussian(cells, voxels, labels == label, s) for label in (1, 0) for s in scales],
         dim=1,
     )
 
 
 def of_grey_values(
-    cells: Cells, image: Tensor, points: Points | None, level: Tensor | None
+    cells: Cells,
+    image: Tensor,
+    points: Points | None,
+    level: Tensor | None,
+    clicked_cells: float = CLICKED_CELLS,
 ) -> Tensor:
     """Likeness in grey value to what is marked (n, 2, ...): everywhere, and near what is marked.
 
@@ -96,14 +102,16 @@ def of_grey_values(
         (1 or n, D, H, W).
     level
         (n, ...) on the cells.
+    clicked_cells
+        How many cells round a point are its surroundings.
     """
     inside, outside = [], []
     near = torch.zeros(())
     if points is not None:
         voxels, labels = points
-        near = _gaussian(cells, voxels, labels == 1, _NEAR_CELLS[1])
-        inside.append(_gaussian(cells, voxels, labels == 1, _CLICKED_CELLS))
-        outside.append(_gaussian(cells, voxels, labels == 0, _CLICKED_CELLS))
+        near = _gaussian(cells, voxels, labels == 1, NEAR_CELLS[1])
+        inside.append(_gaussian(cells, voxels, labels == 1, clicked_cells))
+        outside.append(_gaussian(cells, voxels, labels == 0, clicked_cells))
         outside.append((1 - near) * (labels == 1).any(1)[:, None, None, None])
     if level is not None:
         near = torch.sigmoid(4 * (level + 0.5))

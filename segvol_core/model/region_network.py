@@ -14,6 +14,8 @@ from torch import Tensor
 
 from segvol_core.model.config import SegVolConfig
 from segvol_core.model.prompt_maps import (
+    CLICKED_CELLS,
+    NEAR_CELLS,
     OF_BOX,
     OF_GREY_VALUES,
     OF_POINTS,
@@ -27,6 +29,8 @@ from segvol_core.model.prompt_maps import (
 from segvol_core.model.unet import UNet
 
 _LOGIT_IN_THE_MIDDLE = 3.0
+_EXACT_NEAR_CELLS, _EXACT_CLICKED_CELLS = (1.0, 10.0), 0.7
+"""A spinal cord is three cells wide, with bone round it: which of both was clicked must show."""
 _CERTAIN_LOGIT = 3.0
 """Of a coarse mask; what is as certain is as the middle of a box."""
 
@@ -44,6 +48,9 @@ class RegionNetwork(UNet):
         maps = 1 + OF_BOX + OF_GREY_VALUES + OF_POINTS
         super().__init__(maps, config.region_network_width, config.region_network_levels)
         self.step = config.region_network_step
+        exact = config.region_network_exact_clicks
+        self._near_cells = _EXACT_NEAR_CELLS if exact else NEAR_CELLS
+        self._clicked_cells = _EXACT_CLICKED_CELLS if exact else CLICKED_CELLS
 
     def answer(
         self,
@@ -73,10 +80,14 @@ class RegionNetwork(UNet):
             mask = of_coarse_mask(cells, coarse, _CERTAIN_LOGIT)
             boxed = torch.cat([mask, torch.zeros_like(mask)], dim=1)
         level = None if boxed is None else boxed[:, 0]
-        likeness = of_grey_values(cells, image, points, level)
+        likeness = of_grey_values(cells, image, points, level, self._clicked_cells)
         nothing = torch.zeros_like(likeness)
         ellipsoid = nothing if boxed is None else boxed
-        near = torch.cat([nothing, nothing], dim=1) if points is None else of_points(cells, points)
+        near = (
+            torch.cat([nothing, nothing], dim=1)
+            if points is None
+            else of_points(cells, points, self._near_cells)
+        )
         grey = (2 * image.float() - 1).unsqueeze(1).expand(len(likeness), -1, -1, -1, -1)
         changed: Tensor = self(torch.cat([grey, ellipsoid, likeness, near], dim=1))
         return (_LOGIT_IN_THE_MIDDLE * ellipsoid[:, :1] + changed)[:, 0]

@@ -49,7 +49,12 @@ class PointPrompt:
 
 
 def simulate_clicks(
-    overview_mask: BoolArray, window_mask: BoolArray, positions: Positions, rng: np.random.Generator
+    overview_mask: BoolArray,
+    window_mask: BoolArray,
+    positions: Positions,
+    rng: np.random.Generator,
+    *,
+    neighbours: bool = True,
 ) -> tuple[PointPrompt, PointPrompt]:
     """Clicks on an organ: mostly one, near its middle or anywhere; sometimes some outside it.
 
@@ -59,12 +64,14 @@ def simulate_clicks(
         The organ zoomed out and zoomed in.
     positions
         Where the window's voxels lie in the overview.
+    neighbours
+        Whether a click in the window brings its neighbours along, as when zooming in.
 
     Returns
     -------
     overview, window
-        The same clicks as both are given them. As in inference, a click in the window brings its
-        neighbours along, and a window without a click gets one point that says nothing.
+        The same clicks as both are given them. As in inference, a window without a click gets one
+        point that says nothing.
     """
     grid = _Grid(positions)
     count = 1 if rng.random() < 0.7 else int(rng.integers(2, _MAX_CLICKS + 1))
@@ -75,7 +82,7 @@ def simulate_clicks(
     overview = _points([out for out, _ in clicks], [out for out, _ in negative], 0)
     inside = [voxel for _, voxel in clicks if voxel is not None]
     outside = [voxel for _, voxel in negative if voxel is not None]
-    if inside and rng.random() < 0.9:
+    if neighbours and inside and rng.random() < 0.9:
         # The voxels that share a zoom-out voxel with the click; they may lie outside the target.
         spread = rng.integers([-1, -1, -1], [2, 2, 2], (max(0, POINT_SLOTS - len(inside)), 3))
         last = np.array(window_mask.shape) - 1

@@ -239,7 +239,7 @@ def prompted(
 
 def _clicks(target: BoolArray, rng: np.random.Generator) -> simulate.PointPrompt:
     z, y, x = (torch.arange(n).float() for n in target.shape)
-    clicks, _ = simulate.simulate_clicks(target, target, (z, y, x), rng)
+    clicks, _ = simulate.simulate_clicks(target, target, (z, y, x), rng, neighbours=False)
     return clicks
 
 

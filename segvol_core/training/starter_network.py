@@ -29,6 +29,7 @@ STARTER = SegVolConfig(
     refinement_width=16,
     region_network_width=16,
     region_network_levels=4,
+    region_network_exact_clicks=True,
     name_network_width=16,
     hounsfield_levels=HOUNSFIELD_LEVELS,
     spacing_mm=(4.0, 4.0, 4.0),
