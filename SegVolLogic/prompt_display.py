@@ -11,6 +11,7 @@ from segvol_core.volume import Volume
 from SegVolLogic.announcements import Announcements
 from SegVolLogic.errors import SceneError
 from SegVolLogic.events import Placed
+from SegVolLogic.labelmap_layers import segment_ids
 from SegVolLogic.prompt_changes import same_prompts, what_changed
 from SegVolLogic.prompt_markups import PromptMarkups
 from SegVolLogic.prompt_nodes import PromptNodes
@@ -76,6 +77,7 @@ class PromptDisplay:
 
         What cannot be used, such as a point outside the volume, is taken away and said.
         """
+        self._keep_in_front()
         if volume is None or self._markups.dragging:
             return None
         if any(self.there):
@@ -102,6 +104,12 @@ class PromptDisplay:
     def close(self) -> None:
         """Take the markups out of the scene."""
         self._markups.close()
+
+    def _keep_in_front(self) -> None:
+        node = self._bench.chosen.segmentation_node
+        if node is not None:
+            segments = frozenset((node.GetID(), segment) for segment in segment_ids(node))
+            self._markups.keep_in_front_of(segments)
 
     def _in_step(self) -> bool:
         """Whether the segment's prompts are those that were shown last.

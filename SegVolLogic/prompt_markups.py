@@ -13,6 +13,8 @@ from SegVolLogic.prompt_nodes import (
     PromptNodes,
     add_box_node,
     add_points_node,
+    are_under_the_mouse,
+    bring_to_front,
     points_of,
     prompts_of,
     show,
@@ -36,6 +38,7 @@ class PromptMarkups:
         self._nodes = PromptNodes()
         self._observations: list[tuple[Any, int]] = []
         self._dragged: set[str] = set()
+        self._behind: dict[Any, frozenset[tuple[str, str]]] = {}
 
     @property
     def dragging(self) -> bool:
@@ -106,6 +109,23 @@ class PromptMarkups:
             self.nodes()
         show(prompts, self.there)
 
+    def keep_in_front_of(self, segments: frozenset[tuple[str, str]]) -> None:
+        """Have prompts drawn over segments that have come since they were drawn first.
+
+        Not with the mouse on them, nor while it is about to place one.
+
+        Parameters
+        ----------
+        segments
+            IDs of segmentation and segment.
+        """
+        if self.dragging or any(map(are_under_the_mouse, self.there)):
+            return
+        for node in self.there:
+            if node.GetNumberOfControlPoints() and segments - self._behind.get(node, frozenset()):
+                bring_to_front(node)
+                self._behind[node] = segments
+
     def only_negative(self) -> bool:
         """Whether there are negative points and nothing else."""
         return bool(points_of(self._nodes.negative)) and not points_of(self._nodes.positive)
@@ -119,6 +139,7 @@ class PromptMarkups:
                 self._scene.RemoveNode(node)
         self._observations.clear()
         self._dragged.clear()
+        self._behind.clear()
         self._nodes = PromptNodes()
 
     def _keep(self, role: str, node: Any) -> None:

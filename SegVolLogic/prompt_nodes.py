@@ -174,6 +174,27 @@ def show_box(node: Any, box: Box | None) -> None:
         _let_handles_be_dragged(node, box is not None)
 
 
+def bring_to_front(node: Any) -> None:
+    """Have Slicer's views draw markups over what was added before now.
+
+    They draw in the order in which display nodes came, and several segments hide a point.
+    """
+    scene, display = node.GetScene(), node.GetDisplayNode()
+    if scene is None or display is None:
+        return
+    later = display.NewInstance()
+    later.CopyContent(display)
+    later.SetSaveWithScene(display.GetSaveWithScene())
+    scene.AddNode(later)
+    node.SetAndObserveDisplayNodeID(later.GetID())
+    scene.RemoveNode(display)
+
+
+def are_under_the_mouse(node: Any) -> bool:
+    """Whether Slicer shows where a click would put a point."""
+    return _previews(node) > 0
+
+
 def add_points_node(scene: Any, *, positive: bool) -> Any:
     """Add a list of points on what is wanted, or on what is not.
 

@@ -29,6 +29,8 @@ _LEAST_OF_A_BOX, _USUAL_PART_OF_A_BOX = 0.015, 0.15
 _LEAST_REACH = 0.5
 """Of a box; one drawn 10 % too large on each side is twice as large as the box round its mask."""
 _THRESHOLDS_IN_A_BOX = (0.0, -0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -2.5, -3.0, -4.0)
+_RAISED_FOR_ONE_CLICK = 1.0
+"""What a single click means is so uncertain that masks come out too small; not so with several."""
 _LOOKS = 4
 """At most, of which each but the first is at a larger region round a click."""
 _GROWTH = 2
@@ -137,7 +139,10 @@ class RegionAnswers:
             )
         if prompt.box is not None:
             box = zoom.box_relative_to(prompt.box, region.extent.low).to(self._device)
-        return self._ask(region, prompt.box, points=points, boxes=box)
+        found = self._ask(region, prompt.box, points=points, boxes=box)
+        if prompt.box is None and len(prompt.points) == 1:
+            found.logits.add_(_RAISED_FOR_ONE_CLICK)
+        return found
 
     def _ask(
         self, region: Window, drawn: tuple[Size3, Size3] | None, **prompt: Any

@@ -168,6 +168,47 @@ def test_selecting_a_segment_shows_its_prompts_and_goes_on_with_them(desk):
     np.testing.assert_array_equal(desk.mask(second), second_mask)
 
 
+def test_points_are_drawn_over_segments_that_come_later(desk):
+    """Slicer draws in the order in which display nodes come, and segments would hide the points."""
+    desk.click((3, 4, 2))
+    desk.wait()
+    first = desk.state.segment_id
+    points = desk.controller.prompt_nodes.positive
+    before = points.GetDisplayNode()
+    color = before.GetSelectedColor()
+    desk.poll()
+    assert points.GetDisplayNode() is before
+    desk.controller.segment_names("liver")
+    desk.wait()
+    desk.controller.choose_segment(first)
+    desk.poll()
+    after = points.GetDisplayNode()
+    assert after is not before
+    assert not desk.scene.IsNodePresent(before)
+    assert after.GetSelectedColor() == color
+    assert not after.GetPointLabelsVisibility()
+    assert not after.GetSaveWithScene()
+    assert points.GetNumberOfDisplayNodes() == 1
+
+
+def test_points_are_let_be_while_the_mouse_is_about_to_place_one(desk):
+    desk.click((3, 4, 2))
+    desk.wait()
+    first = desk.state.segment_id
+    desk.controller.segment_names("liver")
+    desk.wait()
+    points = desk.controller.prompt_nodes.positive
+    index = points.AddControlPoint(9, 9, 9)
+    points.SetNthControlPointPosition(index, 9, 9, 9, points.PositionPreview)
+    before = points.GetDisplayNode()
+    desk.poll()
+    assert points.GetDisplayNode() is before
+    points.RemoveNthControlPoint(index)
+    desk.controller.choose_segment(first)
+    desk.poll()
+    assert points.GetDisplayNode() is not before
+
+
 def test_only_the_largest_island(scene):
     desk = Desk(scene, options=Options(keep_largest=True))
     desk.click((1, 1, 1))
