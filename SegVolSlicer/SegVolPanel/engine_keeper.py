@@ -68,6 +68,11 @@ class EngineKeeper:
         """Whether packages are being installed, repaired or removed."""
         return self._preparation.changing_packages
 
+    @property
+    def removing_packages(self) -> bool:
+        """Whether packages are being removed."""
+        return self._preparation.removing_packages
+
     def enter(self) -> None:
         """Look what there is: the panel is shown."""
         self._asked = False
@@ -155,6 +160,7 @@ class EngineKeeper:
 
     def change_packages(self, operation: Operation) -> None:
         """Repair or remove the packages."""
+        self._status.forget_notice()
         self._stopped_by_user = operation == "remove"
         self._controller.stop_engine()
         self._preparation.change_packages(operation)

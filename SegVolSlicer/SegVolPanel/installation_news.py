@@ -14,10 +14,14 @@ class InstallationNews:
     def __init__(self) -> None:
         self._megabytes = 0
         self._trying = False
+        self._cancelled = False
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, *, removing: bool) -> str:
         """What to say now."""
+        if self._cancelled:
+            return _("Cancelling …")
+        if removing:
+            return _("The packages are being removed …")
         if self._trying:
             return _("Trying the new packages …")
         if self._megabytes:
@@ -34,7 +38,11 @@ class InstallationNews:
                 self._megabytes = int(size[1])
             self._trying = self._trying or line.strip() == _TRYING
 
+    def hear_cancel(self) -> None:
+        """Take note that it is to end, which takes a while."""
+        self._cancelled = True
+
     def forget(self) -> None:
         """Begin anew: nothing is being installed."""
         self._megabytes = 0
-        self._trying = False
+        self._trying = self._cancelled = False

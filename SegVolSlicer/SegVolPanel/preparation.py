@@ -45,6 +45,7 @@ class Preparation:
         self._doing: Missing | None = None
         self._wheels: Path | None = None
         self._then_start = False
+        self._operation: Operation = "install"
 
     @property
     def busy(self) -> bool:
@@ -55,6 +56,11 @@ class Preparation:
     def changing_packages(self) -> bool:
         """Whether packages are being installed, repaired or removed."""
         return self._controller.state.phase is Phase.INSTALLING
+
+    @property
+    def removing_packages(self) -> bool:
+        """Whether packages are being removed."""
+        return self.changing_packages and self._operation == "remove"
 
     def begin(
         self, missing: tuple[Missing, ...], wheels: Path | None, *, then_start: bool = True
@@ -114,6 +120,7 @@ class Preparation:
             self._download.start()
 
     def _job(self, operation: Operation) -> PackageJob:
+        self._operation = operation
         return PackageJob(
             operation,
             packages_folder(),

@@ -142,8 +142,12 @@ def _ready(state: ControllerState, circumstances: Circumstances) -> Sentence:
     if state.message != MESSAGES[Phase.READY]:
         return Sentence(state.message, problem=True)
     if circumstances.hidden_behind:
-        text = _("The views show “{other}”, but SegVol works on “{volume}”.")
-        text = text.format(other=circumstances.hidden_behind, volume=state.volume_node.GetName())
+        volume, other = state.volume_node.GetName(), circumstances.hidden_behind
+        text = (
+            _("The views show another volume of the name “{volume}” than SegVol works on.")
+            if other == volume
+            else _("The views show “{other}”, but SegVol works on “{volume}”.")
+        ).format(other=other, volume=volume)
         return Sentence(text, problem=True, button=_("Show it"), button_does="show volume")
     if circumstances.placing:
         return Sentence(_("Click in a slice; press the button again to stop clicking."))

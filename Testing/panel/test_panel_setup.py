@@ -91,6 +91,7 @@ def test_everything_is_asked_for_once_and_the_first_prompt_is_computed(bare_desk
     desk.until(lambda: "Everything is there already" in desk.said)
     desk.until(lambda: desk.ui.removePackagesButton.enabled)
     desk.click(desk.ui.removePackagesButton)
+    assert "being removed" in desk.said
     desk.until(lambda: desk.state.phase.value != "installing")
     desk.until(lambda: desk.ui.installButton.enabled)
     assert not packages_folder().exists()
@@ -151,6 +152,8 @@ def test_an_installation_can_be_cancelled(bare_desk, volume, wheels):
     asked.ui.wheelsEdit.setCurrentPath(str(wheels))
     desk.click(asked.ui.goButton)
     desk.click(desk.ui.cancelButton)
+    desk.panel.poll()
+    assert "Cancel" in desk.said
     desk.until(lambda: desk.state.phase.value != "installing")
     assert "Cancelled" in desk.said
     assert not packages_folder().exists()

@@ -54,6 +54,9 @@ def test_views_that_show_another_volume_are_said_and_can_be_turned_back(desk, vo
     desk.panel.poll()
     assert "The views show “CT 2”" in desk.said
     assert desk.ui.statusButton.text == "Show it"
+    other.SetName(volume.GetName())
+    desk.panel.poll()
+    assert f"another volume of the name “{volume.GetName()}”" in desk.said
     desk.click(desk.ui.statusButton)
     selection = slicer.app.applicationLogic().GetSelectionNode()
     assert selection.GetActiveVolumeID() == volume.GetID()
