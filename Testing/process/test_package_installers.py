@@ -13,6 +13,7 @@ from segvol_core.packages import installing
 from segvol_core.packages.failures import explain, without_secrets
 from segvol_core.packages.installers import (
     Installation,
+    answering_index,
     installer_environment,
     nvidia_driver,
     pip_command,
@@ -66,6 +67,30 @@ def test_online_uv_chooses_the_build_of_pytorch_itself(tmp_path):
     offline = Installation(Path("py"), tmp_path, tmp_path / "new", Path("list.txt"), WHEELS)
     for command in (uv_command(["uv"], offline), pip_command(offline)):
         assert "--no-index --find-links /media/wheels -r list.txt" in " ".join(command)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_pip_is_given_pytorchs_index_only_if_that_answers(tmp_path, monkeypatch, answers):
+    """It asks an index for every package, and waits for one that a firewall drops each time."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no NVIDIA driver
+    plan = Installation(Path("py"), tmp_path, tmp_path / "new", Path("list.txt"))
+    asked = []
+
+    def run(command):
+        asked.append(" ".join(command))
+        return 0 if answers else 1
+
+    index = answering_index(plan, run)
+    (question,) = asked
+    assert "pip index versions torch --index-url https://download.pytorch.org/whl/cpu" in question
+    assert "--retries 0" in question
+    assert ("https://download.pytorch.org/whl/cpu" in pip_command(plan, index)) == answers
+
+
+def test_a_folder_of_wheels_is_asked_alone(tmp_path):
+    plan = Installation(Path("py"), tmp_path, tmp_path / "new", Path("list.txt"), WHEELS)
+    assert answering_index(plan, lambda _: pytest.fail("an index was asked")) is None
 
 
 def test_proxies_and_mirrors_reach_the_installers_and_other_targets_do_not(tmp_path):

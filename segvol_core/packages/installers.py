@@ -113,12 +113,37 @@ def uv_command(uv: list[str], installation: Installation) -> list[str]:
     ]
 
 
-def pip_command(installation: Installation) -> list[str]:
-    """Command that lets pip install everything into the target."""
+def pip_command(installation: Installation, pytorch: str | None = None) -> list[str]:
+    """Command that lets pip install everything into the target.
+
+    Parameters
+    ----------
+    pytorch
+        Of :func:`answering_index`.
+    """
     command = _pip(installation.python, installation.target, installation.wheels)
-    if installation.wheels is None and (index := pytorch_index(sys.platform, nvidia_driver())):
-        command += ["--extra-index-url", index]
+    if pytorch is not None:
+        command += ["--extra-index-url", pytorch]
     return [*command, *_what(installation)]
+
+
+def answering_index(installation: Installation, run: Run) -> str | None:
+    """PyTorch's index for pip, if it is needed and answers.
+
+    pip asks it for every package, and where a firewall drops that, waits for each answer anew. That
+    is not noticed where pip is told of further sources that have PyTorch.
+    """
+    if installation.wheels is not None:
+        return None
+    index = pytorch_index(sys.platform, nvidia_driver())
+    if index is None:
+        return None
+    ask = [
+        *(str(installation.python), "-m", "pip", "index", "versions", "torch"),
+        *("--index-url", index, "--retries", "0", "--timeout", "15"),
+        *("--no-input", "--disable-pip-version-check"),
+    ]
+    return index if run(ask) == 0 else None
 
 
 def _what(installation: Installation) -> list[str]:

@@ -97,7 +97,8 @@ class Installer:
             uv_lines = list(self._runner.lines)
             shutil.rmtree(plan.target, ignore_errors=True)
         say("Installing with pip.")
-        if self._tested_or_allowed(installers.pip_command):
+        pytorch = installers.answering_index(plan, self._runner.run)
+        if self._tested_or_allowed(lambda plan: installers.pip_command(plan, pytorch)):
             return "pip"
         raise PackagesError(explain([*uv_lines, *self._runner.lines], wheels=plan.wheels))
 
