@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segvol_core import zoom
 from segvol_core.embeddings import WindowEncoder
+from segvol_core.meant_parts import leave_out_small_parts
 from segvol_core.model.config import Size3
 from segvol_core.model.segvol import SegVol
 from segvol_core.name_answers import NameAnswers, spread
@@ -296,7 +297,9 @@ class ZoomOutZoomIn:
         coarse = self._coarse_logits(focus)
         answers = self._region_answers
         refined = None if answers is None else answers.refined(coarse)
-        return coarse if refined is None else self._of_region(refined)
+        logits = coarse if refined is None else self._of_region(refined)
+        leave_out_small_parts(logits)
+        return logits
 
     def _zoomed_in(self, focus: _Focus) -> Tensor:
         """Zoom-in logits, averaged where windows overlap, over zoom-out logits elsewhere."""

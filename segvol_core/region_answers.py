@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segvol_core import zoom
-from segvol_core.clicked_parts import leave_out_what_is_apart
+from segvol_core.meant_parts import leave_out_what_is_apart
 from segvol_core.model.config import Size3
 from segvol_core.model.region_network import RegionNetwork
 from segvol_core.preprocessing import bounding_box

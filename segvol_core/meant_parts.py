@@ -1,6 +1,7 @@
-"""What of a mask belongs to a click: who clicks means one structure, and not others far away.
+"""What of a mask belongs to a click or a name: one structure is meant, and not others far away.
 
-Not part of the published procedure: for networks with ``config.region_network_width``.
+Not part of the published procedure: for networks with ``config.region_network_width`` or
+``config.name_network_width``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from segvol_core.zoom import OUTSIDE_LOGIT
 
 _PASSABLE_LOGIT = -2.0
 """What joins two parts of a thin structure need not be in its mask: at 0, spinal cords are torn."""
+
+
+_LEAST_SHARE_OF_LARGEST = 0.3
+"""A lung's two parts, or a bowel's, are more alike; what leaks into a neighbour is less."""
 
 
 def leave_out_what_is_apart(clicked: Tensor, low: Size3, logits: Tensor) -> None:
@@ -40,3 +45,21 @@ def leave_out_what_is_apart(clicked: Tensor, low: Size3, logits: Tensor) -> None
     found = torch.from_numpy(SimpleITK.GetArrayFromImage(joined)) > 0
     if found.any():
         logits[(logits > 0) & ~found] = OUTSIDE_LOGIT
+
+
+def leave_out_small_parts(logits: Tensor) -> None:
+    """Leave out of a mask, in place, what is much smaller than its largest connected part.
+
+    Parameters
+    ----------
+    logits
+        (D, H, W).
+    """
+    mask = SimpleITK.GetImageFromArray((logits > 0).to(torch.uint8).numpy())
+    parts = SimpleITK.RelabelComponent(SimpleITK.ConnectedComponent(mask), sortByObjectSize=True)
+    labels = torch.from_numpy(SimpleITK.GetArrayFromImage(parts).astype("int64"))
+    sizes = torch.bincount(labels.flatten())
+    if len(sizes) > 2:
+        small = sizes < _LEAST_SHARE_OF_LARGEST * sizes[1]
+        small[0] = False
+        logits[small[labels]] = OUTSIDE_LOGIT
