@@ -461,6 +461,7 @@ class SegVolController:
         placed = self._display.take_over(self._watch.volume)
         if placed is not None:
             self._prompts_changed(placed.segment_id, placed.prompts)
+        self._display.keep_in_front(busy=self.busy)
 
     def _take_what_arrived(self) -> None:
         """Take updates in their order, up to the first that writes a mask."""

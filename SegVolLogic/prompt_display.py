@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,11 @@ from SegVolLogic.labelmap_layers import segment_ids
 from SegVolLogic.prompt_changes import same_prompts, what_changed
 from SegVolLogic.prompt_markups import PromptMarkups
 from SegVolLogic.prompt_nodes import PromptNodes
+from SegVolLogic.segments import is_begun
 from SegVolLogic.workbench import Workbench
+
+DRAWN_AFTER_SECONDS = 0.5
+"""Tried in Slicer: 0.3 s after a coarse mask was too early, 0.4 s after a final one was not."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class PromptDisplay:
         self._markups = PromptMarkups(scene, lambda: announcements.tell(Placed()))
         self._readable = True
         self._shown: Prompts | None = None
+        self._drawn_at = 0.0
 
     @property
     def there(self) -> PromptNodes:
@@ -77,7 +83,6 @@ class PromptDisplay:
 
         What cannot be used, such as a point outside the volume, is taken away and said.
         """
-        self._keep_in_front()
         if volume is None or self._markups.dragging:
             return None
         if any(self.there):
@@ -101,15 +106,24 @@ class PromptDisplay:
         self._shown = after
         return PlacedPrompts(segment_id, after)
 
+    def keep_in_front(self, *, busy: bool) -> None:
+        """Show prompts over segments that have come since, once all are computed and drawn.
+
+        A segment comes to lie in front with its first mask, and Slicer draws that when it has time.
+        """
+        if busy:
+            self._drawn_at = time.monotonic() + DRAWN_AFTER_SECONDS
+        node = self._bench.chosen.segmentation_node
+        if node is None or busy or time.monotonic() < self._drawn_at:
+            return
+        ids = segment_ids(node)
+        self._markups.keep_in_front_of(
+            frozenset((node.GetID(), each, is_begun(node, each)) for each in ids)
+        )
+
     def close(self) -> None:
         """Take the markups out of the scene."""
         self._markups.close()
-
-    def _keep_in_front(self) -> None:
-        node = self._bench.chosen.segmentation_node
-        if node is not None:
-            segments = frozenset((node.GetID(), segment) for segment in segment_ids(node))
-            self._markups.keep_in_front_of(segments)
 
     def _in_step(self) -> bool:
         """Whether the segment's prompts are those that were shown last.

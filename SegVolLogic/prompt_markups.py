@@ -38,7 +38,7 @@ class PromptMarkups:
         self._nodes = PromptNodes()
         self._observations: list[tuple[Any, int]] = []
         self._dragged: set[str] = set()
-        self._behind: dict[Any, frozenset[tuple[str, str]]] = {}
+        self._behind: dict[Any, frozenset[tuple[str, str, bool]]] = {}
 
     @property
     def dragging(self) -> bool:
@@ -109,7 +109,7 @@ class PromptMarkups:
             self.nodes()
         show(prompts, self.there)
 
-    def keep_in_front_of(self, segments: frozenset[tuple[str, str]]) -> None:
+    def keep_in_front_of(self, segments: frozenset[tuple[str, str, bool]]) -> None:
         """Have prompts drawn over segments that have come since they were drawn first.
 
         Not with the mouse on them, nor while it is about to place one.
@@ -117,7 +117,7 @@ class PromptMarkups:
         Parameters
         ----------
         segments
-            IDs of segmentation and segment.
+            IDs of segmentation and segment, and whether it has had a mask.
         """
         if self.dragging or any(map(are_under_the_mouse, self.there)):
             return

@@ -18,6 +18,7 @@ from scenes import (
 from segvol_core.errors import PromptError
 from segvol_core.prompts import Box, Point, Prompts
 from segvol_core.session import Session
+from SegVolLogic import prompt_display
 from SegVolLogic.engine import EngineStage
 from SegVolLogic.events import ResultWritten
 from SegVolLogic.segment_tags import PROMPTS_TAG, stored_prompts
@@ -168,15 +169,23 @@ def test_selecting_a_segment_shows_its_prompts_and_goes_on_with_them(desk):
     np.testing.assert_array_equal(desk.mask(second), second_mask)
 
 
-def test_points_are_drawn_over_segments_that_come_later(desk):
+@pytest.fixture
+def drawn_at_once(monkeypatch):
+    monkeypatch.setattr(prompt_display, "DRAWN_AFTER_SECONDS", 0.0)
+
+
+def test_points_are_drawn_over_segments_that_come_later(desk, drawn_at_once):
     """Slicer draws in the order in which display nodes come, and segments would hide the points."""
     desk.click((3, 4, 2))
-    desk.wait()
-    first = desk.state.segment_id
     points = desk.controller.prompt_nodes.positive
+    at_first = points.GetDisplayNode()
+    color = at_first.GetSelectedColor()
+    while desk.controller.busy or points.GetDisplayNode() is at_first:
+        assert points.GetDisplayNode() is at_first  # not before its final mask
+        desk.poll()
+    first = desk.state.segment_id
     before = points.GetDisplayNode()
-    color = before.GetSelectedColor()
-    desk.poll()
+    desk.poll(3)
     assert points.GetDisplayNode() is before
     desk.controller.segment_names("liver")
     desk.wait()
@@ -185,13 +194,14 @@ def test_points_are_drawn_over_segments_that_come_later(desk):
     after = points.GetDisplayNode()
     assert after is not before
     assert not desk.scene.IsNodePresent(before)
+    assert not desk.scene.IsNodePresent(at_first)
     assert after.GetSelectedColor() == color
     assert not after.GetPointLabelsVisibility()
     assert not after.GetSaveWithScene()
     assert points.GetNumberOfDisplayNodes() == 1
 
 
-def test_points_are_let_be_while_the_mouse_is_about_to_place_one(desk):
+def test_points_are_let_be_while_the_mouse_is_about_to_place_one(desk, drawn_at_once):
     desk.click((3, 4, 2))
     desk.wait()
     first = desk.state.segment_id
