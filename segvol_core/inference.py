@@ -229,8 +229,8 @@ class ZoomOutZoomIn:
         if self._region_answers is not None and self._region_answers.can_answer(prompt):
             looks = self._region_answers.looks(prompt)
             first = next(looks)
-            # A network that has learnt little finds nothing round a click: windows may.
-            if (first.logits > 0).any():
+            # Round a click, windows may be better than a network that has learnt little.
+            if first.sure or prompt.box is not None:
                 in_region = looks, first
         if in_region is not None and prompt.text is None:
             return _Focus(None, in_region=in_region), self._of_region(in_region[1])

@@ -31,6 +31,8 @@ _LEAST_REACH = 0.5
 _THRESHOLDS_IN_A_BOX = (0.0, -0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -2.5, -3.0, -4.0)
 _RAISED_FOR_ONE_CLICK = 1.0
 """What a single click means is so uncertain that masks come out too small; not so with several."""
+_SURE_LOGIT = 1.0
+"""After 300 steps on twenty cases answers to clicks do not reach it; the starter's all do."""
 _LOOKS = 4
 """At most, of which each but the first is at a larger region round a click."""
 _GROWTH = 2
@@ -49,11 +51,14 @@ class RegionAnswer:
         (d, h, w) of that part.
     box
         That was drawn, if one was: first and last voxel.
+    sure
+        Whether the network is sure of anything: one that has learnt little is not.
     """
 
     part: Region
     logits: Tensor
     box: tuple[Size3, Size3] | None
+    sure: bool
 
 
 class RegionAnswers:
@@ -152,7 +157,8 @@ class RegionAnswers:
                 region.cut_from(self._image)[None].to(self._device), **prompt
             )[0].cpu()
         shown = region.content.relative_to(region.extent.low).slices
-        return RegionAnswer(region.content, logits[shown].clone(), drawn)
+        logits = logits[shown].clone()
+        return RegionAnswer(region.content, logits, drawn, bool((logits > _SURE_LOGIT).any()))
 
     def _beyond(self, found: RegionAnswer) -> Tensor | None:
         """Voxels (2, 3) to which a larger region should reach, or None if none is needed."""

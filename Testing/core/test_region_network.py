@@ -40,7 +40,7 @@ def two_networks(config: SegVolConfig = WITH_REGIONS) -> tuple[SegVol, SegVol]:
     with torch.no_grad():  # Round a click it finds something.
         assert model.region_network is not None
         assert model.region_network.to_logits.bias is not None
-        model.region_network.to_logits.bias.fill_(0.25)
+        model.region_network.to_logits.bias.fill_(1.1)
     return plain, model
 
 
@@ -261,12 +261,13 @@ def test_boxes_and_clicks_do_not_wait_for_the_image_being_encoded(
         assert masks(model, prompt, "lattice").keys() == {Stage.COARSE, Stage.FINAL}
 
 
-def test_a_click_for_which_nothing_is_found_is_looked_for_in_windows() -> None:
+@pytest.mark.parametrize("bias", [-40.0, 0.5])
+def test_a_click_is_answered_by_windows_where_the_region_network_is_not_sure(bias: float) -> None:
     plain, model = two_networks()
     assert model.region_network is not None
     with torch.no_grad():
         assert model.region_network.to_logits.bias is not None
-        model.region_network.to_logits.bias.fill_(-40)
+        model.region_network.to_logits.bias.fill_(bias)
     before, after = (masks(each, PROMPTS[1], "lattice") for each in (plain, model))
     for stage in before:
         assert torch.equal(before[stage], after[stage])
