@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from segvol_core.packages.job import Operation
+from segvol_core.packages.job import Operation, PackageJob
 from SegVolLogic.controller import SegVolController
 from SegVolLogic.engine import EngineState
 from SegVolPanel.engine_choice import EngineChoice, Missing, Place
@@ -69,9 +69,9 @@ class EngineKeeper:
         return self._preparation.changing_packages
 
     @property
-    def removing_packages(self) -> bool:
-        """Whether packages are being removed."""
-        return self._preparation.removing_packages
+    def package_job(self) -> PackageJob | None:
+        """What is being done to the packages; None for nothing."""
+        return self._preparation.package_job
 
     def enter(self) -> None:
         """Look what there is: the panel is shown."""

@@ -4,6 +4,8 @@ import re
 
 from slicer.i18n import tr as _
 
+from segvol_core.packages.job import PackageJob
+
 _MEGABYTES = re.compile(r"(\d+) MB so far\.")
 _TRYING = "Trying the new packages."
 
@@ -14,13 +16,12 @@ class InstallationNews:
     def __init__(self) -> None:
         self._megabytes = 0
         self._trying = False
-        self._cancelled = False
 
-    def sentence(self, *, removing: bool) -> str:
-        """What to say now."""
-        if self._cancelled:
+    def sentence(self, job: PackageJob | None) -> str:
+        """What to say of this job now."""
+        if job is not None and job.cancelling:
             return _("Cancelling …")
-        if removing:
+        if job is not None and job.operation == "remove":
             return _("The packages are being removed …")
         if self._trying:
             return _("Trying the new packages …")
@@ -38,11 +39,7 @@ class InstallationNews:
                 self._megabytes = int(size[1])
             self._trying = self._trying or line.strip() == _TRYING
 
-    def hear_cancel(self) -> None:
-        """Take note that it is to end, which takes a while."""
-        self._cancelled = True
-
     def forget(self) -> None:
         """Begin anew: nothing is being installed."""
         self._megabytes = 0
-        self._trying = self._cancelled = False
+        self._trying = False

@@ -77,7 +77,7 @@ class Panel:
         self._data = DataSection(self.ui, self.controller, attempt)
         self._prompts = PromptSection(self.ui, self.controller, self.status, make_ready)
         self._suggestions = NameSuggestions(self.ui, self.controller, attempt)
-        self._run = RunSection(self.ui, self.controller, attempt, make_ready, self._cancel_others)
+        self._run = RunSection(self.ui, self.controller, attempt, make_ready, self._engine.cancel)
         self._results = ResultSection(self.ui, self.controller, self.status, attempt, settings)
         self._shortcuts = Shortcuts(slicer.util.mainWindow(), self._keys())
         self.ui.shortcutsLabel.setText(self._shortcuts.as_table())
@@ -178,7 +178,7 @@ class Panel:
         circumstances = Circumstances(
             missing=engine.missing,
             downloading=engine.download.message if engine.download.running else "",
-            installing=self._news.sentence(removing=engine.removing_packages),
+            installing=self._news.sentence(engine.package_job),
             placing=self._prompts.is_placing,
             any_volume=slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") > 0,
             auto_run=self.controller.options.auto_run,
@@ -216,10 +216,6 @@ class Panel:
             Shortcut("Ctrl+Return", _("Run"), run.run, ui.runButton),
             Shortcut("Ctrl+.", _("Cancel"), run.cancel, ui.cancelButton),
         ]
-
-    def _cancel_others(self) -> None:
-        self._news.hear_cancel()
-        self._engine.cancel()
 
     def _fault(self) -> None:
         self.status.notice(

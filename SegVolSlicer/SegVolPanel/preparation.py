@@ -45,7 +45,7 @@ class Preparation:
         self._doing: Missing | None = None
         self._wheels: Path | None = None
         self._then_start = False
-        self._operation: Operation = "install"
+        self._job: PackageJob | None = None
 
     @property
     def busy(self) -> bool:
@@ -58,9 +58,9 @@ class Preparation:
         return self._controller.state.phase is Phase.INSTALLING
 
     @property
-    def removing_packages(self) -> bool:
-        """Whether packages are being removed."""
-        return self.changing_packages and self._operation == "remove"
+    def package_job(self) -> PackageJob | None:
+        """What is being done to the packages; None for nothing."""
+        return self._job if self.changing_packages else None
 
     def begin(
         self, missing: tuple[Missing, ...], wheels: Path | None, *, then_start: bool = True
@@ -85,7 +85,7 @@ class Preparation:
 
     def change_packages(self, operation: Operation) -> None:
         """Install, repair or remove the packages, and nothing else."""
-        self._controller.install(self._job(operation), then_start=False)
+        self._work_on_packages(operation)
 
     def cancel(self) -> None:
         """Bring no more."""
@@ -115,13 +115,12 @@ class Preparation:
             return
         self._doing = self._to_do.pop(0)
         if self._doing is Missing.PACKAGES:
-            self._controller.install(self._job("install"), then_start=False)
+            self._work_on_packages("install")
         elif self._doing is Missing.WEIGHTS:
             self._download.start()
 
-    def _job(self, operation: Operation) -> PackageJob:
-        self._operation = operation
-        return PackageJob(
+    def _work_on_packages(self, operation: Operation) -> None:
+        self._job = PackageJob(
             operation,
             packages_folder(),
             engine_python(),
@@ -129,3 +128,4 @@ class Preparation:
             requirements_file=engine_requirements_file(),
             environment=slicer.util.startupEnvironment(),
         )
+        self._controller.install(self._job, then_start=False)

@@ -98,6 +98,8 @@ class Installer:
             shutil.rmtree(plan.target, ignore_errors=True)
         say("Installing with pip.")
         pytorch = installers.answering_index(plan, self._runner.run)
+        if pytorch is None and plan.wheels is None:
+            say("PyTorch comes from the package index itself.")
         if self._tested_or_allowed(lambda plan: installers.pip_command(plan, pytorch)):
             return "pip"
         raise PackagesError(explain([*uv_lines, *self._runner.lines], wheels=plan.wheels))

@@ -36,7 +36,6 @@ class JobRunning:
     """At work. `lines` are those printed since the last poll."""
 
     lines: tuple[str, ...]
-    cancelling: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,8 @@ class PackageJob:
         environment: Mapping[str, str] | None = None,
         logs: Path | None = None,
     ) -> None:
+        self.operation: Operation = operation
+        """What is being done."""
         self._folder = folder
         self._python = python
         self._environment = child_environment(os.environ if environment is None else environment)
@@ -134,6 +135,11 @@ class PackageJob:
         """Where everything that was printed can be read; None if nothing was started."""
         return self._log
 
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was cancelled, and is bringing the folder in order."""
+        return isinstance(self._after_clean_up, JobCancelled)
+
     def poll(self) -> JobState:
         """How it is now, with the lines printed since the last call. Takes some milliseconds."""
         if self._ended is not None:
@@ -141,7 +147,7 @@ class PackageJob:
         exit_code = None if self._tree is None else self._tree.poll()
         lines = self._new_lines()
         if exit_code is None:
-            return JobRunning(lines, cancelling=isinstance(self._after_clean_up, JobCancelled))
+            return JobRunning(lines)
         return self._look_at_end(exit_code, lines)
 
     def cancel(self) -> None:
