@@ -230,7 +230,7 @@ class ZoomOutZoomIn:
             looks = self._region_answers.looks(prompt)
             first = next(looks)
             # Round a click, windows may be better than a network that has learnt little.
-            if first.sure or prompt.box is not None:
+            if first.sure:
                 in_region = looks, first
         if in_region is not None and prompt.text is None:
             return _Focus(None, in_region=in_region), self._of_region(in_region[1])

@@ -10,13 +10,12 @@ import SimpleITK
 import torch
 from torch import Tensor
 
+from segvol_core.islands import islands
 from segvol_core.model.config import Size3
 from segvol_core.zoom import OUTSIDE_LOGIT
 
 _PASSABLE_LOGIT = -2.0
 """What joins two parts of a thin structure need not be in its mask: at 0, spinal cords are torn."""
-
-
 _LEAST_SHARE_OF_LARGEST = 0.3
 """A lung's two parts, or a bowel's, are more alike; what leaks into a neighbour is less."""
 
@@ -55,11 +54,7 @@ def leave_out_small_parts(logits: Tensor) -> None:
     logits
         (D, H, W).
     """
-    mask = SimpleITK.GetImageFromArray((logits > 0).to(torch.uint8).numpy())
-    parts = SimpleITK.RelabelComponent(SimpleITK.ConnectedComponent(mask), sortByObjectSize=True)
-    labels = torch.from_numpy(SimpleITK.GetArrayFromImage(parts).astype("int64"))
-    sizes = torch.bincount(labels.flatten())
-    if len(sizes) > 2:
-        small = sizes < _LEAST_SHARE_OF_LARGEST * sizes[1]
-        small[0] = False
-        logits[small[labels]] = OUTSIDE_LOGIT
+    numbers = torch.from_numpy(islands((logits > 0).numpy()).astype("int64"))
+    _outside, *sizes = torch.bincount(numbers.flatten(), minlength=1).tolist()
+    kept = sum(size >= _LEAST_SHARE_OF_LARGEST * sizes[0] for size in sizes)
+    logits[numbers > kept] = OUTSIDE_LOGIT

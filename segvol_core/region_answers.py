@@ -52,7 +52,8 @@ class RegionAnswer:
     box
         That was drawn, if one was: first and last voxel.
     sure
-        Whether the network is sure of anything: one that has learnt little is not.
+        Whether windows cannot do better: a box is drawn, or the network is sure of something, which
+        one that has learnt little is not.
     """
 
     part: Region
@@ -158,7 +159,8 @@ class RegionAnswers:
             )[0].cpu()
         shown = region.content.relative_to(region.extent.low).slices
         logits = logits[shown].clone()
-        return RegionAnswer(region.content, logits, drawn, bool((logits > _SURE_LOGIT).any()))
+        sure = drawn is not None or bool((logits > _SURE_LOGIT).any())
+        return RegionAnswer(region.content, logits, drawn, sure)
 
     def _beyond(self, found: RegionAnswer) -> Tensor | None:
         """Voxels (2, 3) to which a larger region should reach, or None if none is needed."""
